@@ -1,0 +1,1 @@
+export { LiveValue, type Lease } from './live-value.ts';

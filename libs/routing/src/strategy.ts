@@ -1,0 +1,64 @@
+import type { DeploymentStats } from './deployment-stats.ts';
+
+/** A deployment that could serve a request, with what strategies decide by. */
+export interface Candidate {
+  /** Stable id of the deployment (`model_info.id`, or a digest of its settings). */
+  readonly id: string;
+  /** The model group of the configuration (`model_name`). */
+  readonly group: string;
+  /** `provider/model` as the configuration names it. */
+  readonly model: string;
+  readonly provider: string;
+  /** `litellm_params.weight`, `rpm`, `tpm`, `order`: undefined where not set. Lower `order` is tried first. */
+  readonly weight: number | undefined;
+  readonly rpm: number | undefined;
+  readonly tpm: number | undefined;
+  readonly order: number | undefined;
+  readonly tags: readonly string[];
+  /** USD per token; undefined when the price is not known. */
+  readonly inputCostPerToken: number | undefined;
+  readonly outputCostPerToken: number | undefined;
+  /** Tokens the model takes; undefined when not known. */
+  readonly maxInputTokens: number | undefined;
+  /** What this replica saw of the deployment lately. Shared between snapshots, so that a reload forgets nothing. */
+  readonly stats: DeploymentStats;
+}
+
+/** What a strategy may look at. Built lazily: a getter that nobody reads costs nothing. */
+export interface RoutingInput {
+  readonly candidates: readonly Candidate[];
+  /** The text that routing features are made of: the user's side of the conversation. */
+  readonly prompt: () => string;
+  /** A rough token count of the prompt (characters / 4). */
+  readonly promptTokens: () => number;
+  readonly user: string | undefined;
+  readonly traceId: string;
+}
+
+/** The outcome of one decision; everything that a span, a header or a training row needs to say why. */
+export interface RoutingDecision {
+  /** All candidates, best first: dispatch tries them in this order. */
+  readonly order: readonly Candidate[];
+  /** Score per candidate, in the order of `order`; higher is better. */
+  readonly scores: readonly number[];
+  readonly strategy: string;
+  /** '' where nothing was trained. */
+  readonly modelVersion: string;
+  /** Probability with which this strategy picks the first candidate, in (0, 1]: what off-policy evaluation divides by. */
+  readonly propensity: number;
+}
+
+/** A way to choose. Deterministic for a given random source; never throws for any non-empty candidate list. */
+export interface Strategy {
+  readonly name: string;
+  decide(input: RoutingInput): RoutingDecision | Promise<RoutingDecision>;
+}
+
+/** What strategies get from outside, so that tests decide time and chance. */
+export interface StrategyParts {
+  readonly random: () => number;
+  /** Wall time in milliseconds. */
+  readonly now: () => number;
+  /** `router_settings.routing_strategy_args`. */
+  readonly args: Readonly<Record<string, unknown>>;
+}
