@@ -20,6 +20,8 @@ export interface Candidate {
   readonly outputCostPerToken: number | undefined;
   /** Tokens the model takes; undefined when not known. */
   readonly maxInputTokens: number | undefined;
+  /** `litellm_params.max_parallel_requests`, else the router's default; undefined = no limit. */
+  readonly maxParallelRequests?: number | undefined;
   /** What this replica saw of the deployment lately. Shared between snapshots, so that a reload forgets nothing. */
   readonly stats: DeploymentStats;
 }
@@ -33,6 +35,8 @@ export interface RoutingInput {
   readonly promptTokens: () => number;
   readonly user: string | undefined;
   readonly traceId: string;
+  /** Whether the client asked for a stream: then time to first token is what it waits for. */
+  readonly stream?: boolean | undefined;
 }
 
 /** The outcome of one decision; everything that a span, a header or a training row needs to say why. */

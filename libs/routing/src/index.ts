@@ -1,0 +1,10 @@
+export type { Candidate, RoutingDecision, RoutingInput, Strategy, StrategyParts } from './strategy.ts';
+export { createStrategy, isStrategyName, strategyDefinition, strategyNames, type StrategyDefinition, type StrategyName } from './registry.ts';
+export { Decider, DEFAULT_ORDER, type DeciderOptions, type Decision, type DecisionProblem } from './decide.ts';
+export { DeploymentStats, type FinishedCall } from './deployment-stats.ts';
+export { DeploymentStatsRegistry } from './deployment-stats-registry.ts';
+export { filterCandidates, noCandidateError, type FilterResult, type FilterSettings, type Removal, type RemovalReason } from './filters.ts';
+export type { TagRequest } from './tag-filter.ts';
+export { ModelGroups, type ModelGroupMatch, type ModelGroupsOptions } from './model-groups.ts';
+export { fillWildcards } from './wildcard.ts';
+export { seededRandom } from './seeded-random.ts';

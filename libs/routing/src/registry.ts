@@ -1,0 +1,47 @@
+import { AppError } from '@pointsman/errors';
+import type { Strategy, StrategyParts } from './strategy.ts';
+
+/** What the gateway must know of a strategy before it loads it. Light: checking a configuration loads no strategy. */
+export interface StrategyDefinition {
+  /** The candidates over their `rpm` or `tpm` are filtered out before it decides, as LiteLLM does for the same strategy. */
+  readonly enforcesRateLimits: boolean;
+  readonly load: () => Promise<{ createStrategy(parts: StrategyParts): Strategy | Promise<Strategy> }>;
+}
+
+/** Every value that `routing_strategy` may take. A strategy is a folder and one line here. */
+export const strategies = {
+  'simple-shuffle': { enforcesRateLimits: false, load: () => import('./strategies/simple-shuffle/simple-shuffle.ts') },
+  'least-busy': { enforcesRateLimits: false, load: () => import('./strategies/least-busy/least-busy.ts') },
+  'latency-based-routing': { enforcesRateLimits: true, load: () => import('./strategies/latency-based-routing/latency-based-routing.ts') },
+  'usage-based-routing': { enforcesRateLimits: true, load: () => import('./strategies/usage-based-routing/usage-based-routing.ts') },
+  'usage-based-routing-v2': { enforcesRateLimits: true, load: () => import('./strategies/usage-based-routing-v2/usage-based-routing-v2.ts') },
+  'cost-based-routing': { enforcesRateLimits: true, load: () => import('./strategies/cost-based-routing/cost-based-routing.ts') },
+} as const satisfies Record<string, StrategyDefinition>;
+
+export type StrategyName = keyof typeof strategies;
+
+export const strategyNames: readonly StrategyName[] = Object.keys(strategies) as StrategyName[];
+
+export function isStrategyName(name: string): name is StrategyName {
+  return Object.hasOwn(strategies, name);
+}
+
+/** The definition of a strategy; undefined when there is none of that name. */
+export function strategyDefinition(name: string): StrategyDefinition | undefined {
+  return isStrategyName(name) ? strategies[name] : undefined;
+}
+
+/**
+ * Loads and builds a strategy; for when a snapshot is compiled.
+ * Throws an AppError for an unknown name or arguments that are out of range.
+ */
+export async function createStrategy(name: string, parts: StrategyParts): Promise<Strategy> {
+  const definition = strategyDefinition(name);
+  if (definition === undefined) {
+    throw new AppError('invalid_request', 'unknown_strategy', `Unknown routing strategy '${name}'. Known: ${strategyNames.join(', ')}.`, {
+      param: 'router_settings.routing_strategy',
+    });
+  }
+  const { createStrategy: create } = await definition.load();
+  return create(parts);
+}
