@@ -53,10 +53,20 @@ export interface Provider {
   readonly id: string;
   /** Formats the provider speaks itself; anything else the gateway translates to `chat` first. */
   readonly formats: ReadonlySet<WireFormat>;
+  /** What the operator has to do before calls can succeed, one sentence each, without secrets: for the log. Calls answer `auth` until then. */
+  readonly problems?: readonly string[];
   /** Never throws: failures go to `sink.onError`, never before `start` has returned. */
   start(request: ProviderRequest, sink: ReplySink): ProviderCall;
-  /** What a pass-through route needs to forward untouched bytes: where to, and with which credentials. Undefined where the provider has no HTTP surface of that kind. */
+  /**
+   * What a pass-through route needs to forward untouched bytes: where to, and with which credentials. `baseUrl` has no slash at its end and includes the
+   * API's version (`https://api.openai.com/v1`): append the rest of the path. Undefined where the provider has no HTTP surface of that kind.
+   */
   readonly passthrough: { readonly baseUrl: string; readonly headers: () => Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>> } | undefined;
+  /**
+   * The number of input tokens of a `messages` body, counted by the provider. Missing where the provider has no such endpoint.
+   * Rejects with a ProviderError, or with the signal's reason once it aborts.
+   */
+  readonly countTokens?: (body: JsonObject, signal: AbortSignal) => Promise<number>;
   /** Gives back connection pools; the last holder of a pool closes it once idle. */
   close(): void;
 }

@@ -1,1 +1,9 @@
 export { isJsonObject, type JsonObject, type JsonValue } from './json.ts';
+export { describeProblems, pathText, type Problem } from './describe-problems.ts';
+export {
+  checkChatBody, checkCompletionBody, checkCountTokensBody, checkEmbeddingBody, checkMessagesBody, checkResponsesBody, type BodyCheck, type BodyCheckOptions,
+} from './check-body.ts';
+export { CHAT_ROLES, chatBodySchema, chatMessageSchema } from './openai/chat-body.ts';
+export { completionBodySchema, embeddingBodySchema } from './openai/completion-body.ts';
+export { responsesBodySchema } from './openai/responses-body.ts';
+export { countTokensBodySchema, messagesBodySchema } from './anthropic/messages-body.ts';

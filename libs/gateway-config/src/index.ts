@@ -1,0 +1,10 @@
+export type { ConfigProblem, ConfiguredModel, GatewayConfig, ParsedGatewayConfig, RetryPolicy, RouterSettings } from './gateway-config.ts';
+export { ConfigRejectedError, describeProblem } from './config-rejected-error.ts';
+export { parseGatewayConfig, type GatewayConfigQuestion } from './parse-gateway-config.ts';
+export { readConfigFiles } from './read-config-files.ts';
+export type { ConfigFile } from './read-yaml.ts';
+export { KNOWN_STRATEGIES } from './known-strategies.ts';
+export { parseLlmCandidates, type LlmCandidate } from './llm-candidates.ts';
+export { DEFAULT_DEGRADED_MODE, parseDegradedMode, type DegradedMode } from './degraded-mode.ts';
+export { configJsonSchema } from './config-json-schema.ts';
+export { configReferenceTables } from './config-reference.ts';

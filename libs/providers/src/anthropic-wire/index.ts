@@ -1,0 +1,1 @@
+export { createAnthropicWireProvider, type AnthropicWireParts } from './adapter.ts';

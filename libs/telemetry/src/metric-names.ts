@@ -1,0 +1,59 @@
+import { defineCounter, defineGauge, defineHistogram } from './metric-definition.ts';
+
+// One definition per metric: name with its unit, help, the closed list of label names. Never a user, a key or a prompt as a label.
+// Label values come from the configuration (routes, models, providers) or from the lists below.
+
+export const TOKEN_TYPES = ['prompt', 'completion', 'cached', 'cache_creation', 'reasoning'] as const;
+export type TokenType = (typeof TOKEN_TYPES)[number];
+/** `circuit_breaker_state`: 0 closed, 1 half open, 2 open. */
+export const BREAKER_STATES = { closed: 0, half_open: 1, open: 2 } as const;
+export type BreakerState = keyof typeof BREAKER_STATES;
+export const DEGRADED_SERVICES = ['redis', 'postgres', 's3', 'model', 'config'] as const;
+export type DegradedService = (typeof DEGRADED_SERVICES)[number];
+export const SYNC_APPS = ['config-sync', 'model-sync'] as const;
+export const SYNC_OUTCOMES = ['unchanged', 'published', 'rejected', 'failed'] as const;
+export type SyncOutcomeLabel = (typeof SYNC_OUTCOMES)[number];
+/** `gateway_retries_total{reason}` and `gateway_provider_attempts_total{outcome}`: `ok`, or the fault of the attempt. */
+export const ATTEMPT_OUTCOMES = ['ok', 'unreachable', 'timeout', 'rate_limited', 'overloaded', 'server_error', 'auth', 'not_found', 'bad_request', 'context_window', 'content_policy', 'bad_reply', 'truncated', 'stream_error', 'cancelled'] as const;
+
+/** 1 ms to 120 s: from an answer out of the cache to a long generation. */
+const REQUEST_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120] as const;
+/** 50 µs to 1 s: what the gateway itself adds. */
+const OVERHEAD_SECONDS = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1] as const;
+
+export const GATEWAY_REQUESTS = defineCounter('gateway_requests_total', 'Requests answered, by route, model group, provider and HTTP status.', ['route', 'model', 'provider', 'status']);
+export const GATEWAY_REQUEST_DURATION = defineHistogram('gateway_request_duration_seconds', 'Seconds from the first byte of a request to the last byte of its reply.', ['route', 'model'], REQUEST_SECONDS);
+export const GATEWAY_OVERHEAD = defineHistogram('gateway_overhead_seconds', 'Seconds of the request that the gateway itself took: total time without the time spent waiting for providers.', ['route'], OVERHEAD_SECONDS);
+export const GATEWAY_TIME_TO_FIRST_TOKEN = defineHistogram('gateway_time_to_first_token_seconds', 'Seconds from the first byte of a request to the first content byte of its streamed reply.', ['model', 'provider'], REQUEST_SECONDS);
+export const GATEWAY_TOKENS = defineCounter('gateway_tokens_total', 'Tokens used, by model and type; cached tokens are also in prompt, reasoning tokens also in completion.', ['model', 'type']);
+export const GATEWAY_SPEND_USD = defineCounter('gateway_spend_usd_total', 'USD spent at providers, by model.', ['model']);
+export const ACTIVE_LLM_STREAMS = defineGauge('active_llm_streams', 'Streamed replies being sent now.', []);
+export const ACTIVE_STREAMS_COUNT = defineGauge('active_streams_count', 'Streamed replies being sent now; the name that autoscalers read.', []);
+export const GATEWAY_INFLIGHT_REQUESTS = defineGauge('gateway_inflight_requests', 'Requests being served now.', []);
+export const GATEWAY_PROVIDER_ATTEMPTS = defineCounter('gateway_provider_attempts_total', 'Calls to providers, by model, provider and outcome.', ['model', 'provider', 'outcome']);
+export const GATEWAY_RETRIES = defineCounter('gateway_retries_total', 'Calls beyond the first of a request, by model group and the fault that caused them.', ['model', 'reason']);
+export const GATEWAY_FALLBACKS = defineCounter('gateway_fallbacks_total', 'Requests that moved to another model group.', ['from', 'to']);
+export const GATEWAY_STREAMS_ENDED = defineCounter('gateway_streams_ended_total', 'Streamed replies, by how they ended: complete, error, client_gone, recovered.', ['model', 'outcome']);
+export const GATEWAY_CACHE = defineCounter('gateway_cache_requests_total', 'Look-ups in the response cache, by result: hit, miss, skipped.', ['result']);
+export const GATEWAY_RATE_LIMITED = defineCounter('gateway_rate_limited_total', 'Requests refused by a limit of ours, by the scope and kind of the limit.', ['scope', 'kind']);
+export const ROUTER_DECISIONS = defineCounter('router_decisions_total', 'Routing decisions, by strategy, its model version and the chosen model.', ['strategy', 'model_version', 'selected_model']);
+export const ROUTER_DECISION_DURATION = defineHistogram('router_decision_duration_seconds', 'Seconds that a routing decision took.', ['strategy'], OVERHEAD_SECONDS);
+export const ROUTER_DECISION_TIMEOUTS = defineCounter('router_decision_timeouts_total', 'Routing decisions that missed their deadline and took the default candidate.', ['strategy']);
+export const ROUTER_FEEDBACK = defineCounter('router_feedback_total', 'Feedback scores received, by strategy and model version.', ['strategy', 'model_version']);
+export const GATEWAY_DEGRADED_MODE = defineGauge('gateway_degraded_mode', '1 while a service is away and its fallback serves, else 0.', ['service']);
+export const CIRCUIT_BREAKER_STATE = defineGauge('circuit_breaker_state', 'State of a circuit breaker: 0 closed, 1 half open, 2 open.', ['target']);
+export const GATEWAY_CONFIG_INFO = defineGauge('gateway_config_info', '1 for the configuration revision that serves.', ['revision']);
+export const GATEWAY_CONFIG_RELOADS = defineCounter('gateway_config_reloads_total', 'Configuration reloads, by outcome: applied, rejected, unchanged.', ['outcome']);
+export const GATEWAY_MODEL_INFO = defineGauge('gateway_model_info', '1 for each router model and version that is loaded.', ['name', 'version']);
+export const SYNC_PASSES = defineCounter('sync_passes_total', 'Passes of a sync loop, by app and outcome.', ['app', 'outcome']);
+export const SYNC_PASS_DURATION = defineHistogram('sync_pass_duration_seconds', 'Seconds that a pass of a sync loop took.', ['app'], REQUEST_SECONDS);
+export const SYNC_LAST_SUCCESS = defineGauge('sync_last_success_timestamp_seconds', 'When a sync loop last succeeded, in seconds since the epoch.', ['app']);
+export const SYNC_PUBLISHED_INFO = defineGauge('sync_published_info', '1 for the revision that is published.', ['app', 'revision']);
+export const SYNC_BYTES_TOTAL = defineCounter('sync_bytes_total', 'Bytes fetched by a sync loop.', ['app']);
+export const AUDIT_EXPORT_FAILURES = defineCounter('audit_export_failures_total', 'Audit exports that failed.', []);
+export const AUDIT_EVENTS_DROPPED = defineCounter('audit_events_dropped_total', 'Audit events that were lost because the bounded queue was full.', []);
+export const TRACE_ROWS = defineCounter('trace_exporter_rows_total', 'Training rows, by outcome: written, forwarded, skipped, failed.', ['outcome']);
+export const TELEMETRY_SPANS_DROPPED = defineCounter('telemetry_spans_dropped_total', 'Spans lost, by reason: queue_full, export_failed, shutdown.', ['reason']);
+export const TELEMETRY_SPANS_EXPORTED = defineCounter('telemetry_spans_exported_total', 'Spans that the receiver accepted.', []);
+export const TELEMETRY_SERIES_OVERFLOW = defineCounter('telemetry_series_overflow_total', 'Times a label combination beyond the bound of its metric went to the series "other".', ['metric']);
+export const TELEMETRY_LOG_LINES_DROPPED = defineCounter('telemetry_log_lines_dropped_total', 'Log lines lost because nobody read standard output.', []);

@@ -1,0 +1,151 @@
+/** Strings up to this length are written character by character; longer ones by the runtime, whose call costs as much as some forty characters. */
+const SHORT_STRING = 48;
+const TWO_32 = 2 ** 32;
+
+/**
+ * Writes protobuf (https://protobuf.dev/programming-guides/encoding/) into one buffer that grows and is used again.
+ * A message is opened with one byte for its length; closing it moves the content when the length needs more.
+ */
+export class ProtobufWriter {
+  #buffer: Buffer;
+  #view: DataView;
+  position = 0;
+
+  constructor(initialBytes: number) {
+    this.#buffer = Buffer.allocUnsafeSlow(initialBytes);
+    this.#view = new DataView(this.#buffer.buffer, this.#buffer.byteOffset, this.#buffer.byteLength);
+  }
+
+  /** The bytes so far; valid until the next write. */
+  written(): Buffer {
+    return this.#buffer.subarray(0, this.position);
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.position + bytes;
+    if (needed <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.#buffer.length * 2));
+    this.#buffer.copy(larger, 0, 0, this.position);
+    this.#buffer = larger;
+    this.#view = new DataView(larger.buffer, larger.byteOffset, larger.byteLength);
+  }
+
+  /** One byte, such as a field's tag below 16. */
+  byte(value: number): void {
+    this.#reserve(1);
+    this.#buffer[this.position++] = value;
+  }
+
+  /** A whole number from 0 to 2^53. */
+  varint(value: number): void {
+    this.#reserve(8);
+    let rest = value;
+    while (rest > 127) {
+      // Above 32 bits the operators would cut; those numbers are rare.
+      this.#buffer[this.position++] = (rest % 128) | 128;
+      rest = rest < TWO_32 ? rest >>> 7 : Math.floor(rest / 128);
+    }
+    this.#buffer[this.position++] = rest;
+  }
+
+  /** An int64 as protobuf writes it: a negative number takes ten bytes. `value` must be a safe integer. */
+  int64(value: number): void {
+    if (value >= 0) {
+      this.varint(value);
+      return;
+    }
+    this.#reserve(10);
+    let rest = BigInt.asUintN(64, BigInt(value));
+    while (rest > 127n) {
+      this.#buffer[this.position++] = Number(rest & 127n) | 128;
+      rest >>= 7n;
+    }
+    this.#buffer[this.position++] = Number(rest);
+  }
+
+  double(value: number): void {
+    this.#reserve(8);
+    this.#view.setFloat64(this.position, value, true);
+    this.position += 8;
+  }
+
+  fixed32(value: number): void {
+    this.#reserve(4);
+    this.#view.setUint32(this.position, value, true);
+    this.position += 4;
+  }
+
+  /** Nanoseconds since the epoch as fixed64, from whole seconds and nanoseconds within the second. */
+  nanoseconds(seconds: number, nanos: number): void {
+    // seconds * 1e9 does not fit a double: multiply the upper and the lower 16 bits of the seconds apart.
+    const upper = Math.floor(seconds / 65_536) * 1e9;
+    const lower = (seconds % 65_536) * 1e9 + nanos;
+    const low = (upper % 65_536) * 65_536 + (lower % TWO_32);
+    const high = Math.floor(upper / 65_536) + Math.floor(lower / TWO_32) + (low >= TWO_32 ? 1 : 0);
+    this.#reserve(8);
+    this.#view.setUint32(this.position, low % TWO_32, true);
+    this.#view.setUint32(this.position + 4, high, true);
+    this.position += 8;
+  }
+
+  /** A length and the bytes of a text in UTF-8. */
+  string(text: string): void {
+    const length = text.length;
+    this.#reserve(length * 3 + 8);
+    if (length <= SHORT_STRING) {
+      const buffer = this.#buffer;
+      const start = this.position;
+      let at = start + 1;
+      let index = 0;
+      for (; index < length; index += 1) {
+        const code = text.charCodeAt(index);
+        if (code > 127) break;
+        buffer[at++] = code;
+      }
+      if (index === length) {
+        buffer[start] = length;
+        this.position = at;
+        return;
+      }
+    }
+    const start = this.open();
+    this.position += this.#buffer.write(text, this.position, 'utf8');
+    this.close(start);
+  }
+
+  /** A length and the bytes that lower-case hex digits stand for. */
+  hex(digits: string): void {
+    const bytes = digits.length >>> 1;
+    this.#reserve(bytes + 1);
+    const buffer = this.#buffer;
+    let at = this.position;
+    buffer[at++] = bytes;
+    for (let index = 0; index < digits.length; index += 2) {
+      const high = digits.charCodeAt(index);
+      const low = digits.charCodeAt(index + 1);
+      buffer[at++] = ((high <= 57 ? high - 48 : high - 87) << 4) | (low <= 57 ? low - 48 : low - 87);
+    }
+    this.position = at;
+  }
+
+  /** Opens a length-delimited field whose tag was written; hand the result to `close`. */
+  open(): number {
+    this.#reserve(1);
+    this.position += 1;
+    return this.position;
+  }
+
+  close(start: number): void {
+    const length = this.position - start;
+    if (length < 128) {
+      this.#buffer[start - 1] = length;
+      return;
+    }
+    const extra = length < 16_384 ? 1 : length < 2_097_152 ? 2 : length < 268_435_456 ? 3 : 4;
+    this.#reserve(extra);
+    this.#buffer.copyWithin(start + extra, start, start + length);
+    this.position = start - 1;
+    this.varint(length);
+    this.position += length;
+  }
+}

@@ -1,0 +1,22 @@
+export {
+  chatChunks,
+  createGate,
+  cutEvery,
+  json,
+  sse,
+  startScriptedUpstream,
+  type Script,
+  type ScriptChoice,
+  type ScriptedUpstream,
+  type ScriptedUpstreamOptions,
+  type ScriptStep,
+  type SseOptions,
+  type UpstreamCall,
+} from './scripted-upstream.ts';
+export { eventually, type EventuallyOptions } from './eventually.ts';
+export { freePort } from './free-port.ts';
+export { readProcessTree, type ProcessTreeUse } from './process-tree.ts';
+export { spawnApp, type LogLine, type RunningApp, type SpawnAppOptions } from './spawn-app.ts';
+export { startNginx, type RunningNginx, type StartNginxOptions } from './start-nginx.ts';
+export { startSteadyLoad, type LoadFailure, type LoadReport, type RunningLoad, type SteadyLoadOptions } from './steady-load.ts';
+export { temporaryDirectory, type TemporaryDirectory } from './temporary-directory.ts';

@@ -1,0 +1,157 @@
+import { isJsonObject, type JsonObject } from '@pointsman/schemas';
+import type { SseEvent } from '../sse.ts';
+import type { StreamInspector, StreamInspectorOptions } from '../stream-inspector.ts';
+import { openAiUsage, type Usage } from '../usage.ts';
+import { CollectedText } from './collected-text.ts';
+import { parseOrUndefined } from './parse.ts';
+import { describe, errorInBody } from './stream-error.ts';
+import { MutableStreamFacts, type StreamFacts } from './stream-facts.ts';
+import { TextFrame } from './text-frame.ts';
+
+/** Reads chat completion chunks, and those of the legacy completions, which put `text` where chat has `delta`. */
+export class ChatInspector implements StreamInspector {
+  readonly #facts = new MutableStreamFacts();
+  readonly #frame: TextFrame;
+  readonly #textKey: 'content' | 'text';
+  readonly #collected: CollectedText;
+  readonly #choices: number;
+  readonly #seen = new Set<number>();
+  readonly #finished = new Set<number>();
+  #usage: Usage | undefined;
+  /** Whether the chunk under inspection has a choice with anything else than text of choice 0. */
+  #plainText = true;
+
+  constructor(format: 'chat' | 'completions', options: StreamInspectorOptions) {
+    this.#textKey = format === 'chat' ? 'content' : 'text';
+    this.#frame = format === 'chat' ? new TextFrame('"content":"', chatText) : new TextFrame('"text":"', completionText);
+    this.#collected = new CollectedText(options.collectText === true);
+    this.#choices = options.choices ?? 1;
+    if (this.#choices > 1) this.#collected.sawMoreThanText();
+  }
+
+  inspect(event: SseEvent): StreamFacts {
+    const facts = this.#facts;
+    const { data } = event;
+    if (event.value === undefined) {
+      if (event.event === '' && this.#frame.matches(data)) {
+        facts.resetUnparsed(data);
+        facts.hasContent = this.#frame.hasText;
+        if (this.#collected.wanted) this.#collected.add(this.#frame.textOf(data));
+        return facts;
+      }
+      if (data === '[DONE]') {
+        facts.resetTerminal();
+        return facts;
+      }
+    }
+    const value = event.value ?? parseOrUndefined(data);
+    if (!isJsonObject(value)) {
+      facts.resetMalformed();
+      return facts;
+    }
+    facts.reset(value);
+    facts.error = errorInBody(value) ?? (event.event === 'error' ? describe(value, value) : undefined);
+    // Groq keeps the usage of a stream in a field of its own.
+    facts.usage = openAiUsage(value['usage']) ?? openAiUsage(groqUsage(value));
+    if (facts.usage !== undefined) this.#usage = facts.usage;
+    const { choices } = value;
+    if (Array.isArray(choices)) this.#readChoices(choices, event);
+    else if (facts.error === undefined && facts.usage === undefined) facts.resetMalformed();
+    facts.isUsageOnly = facts.usage !== undefined && (!Array.isArray(choices) || choices.length === 0);
+    return facts;
+  }
+
+  isComplete(): boolean {
+    return this.#finished.size >= Math.max(this.#choices, this.#seen.size);
+  }
+
+  usage(): Usage | undefined {
+    return this.#usage;
+  }
+
+  collectedText(): string {
+    return this.#collected.text;
+  }
+
+  canContinue(): boolean {
+    return this.#collected.canContinue;
+  }
+
+  #readChoices(choices: readonly unknown[], event: SseEvent): void {
+    const facts = this.#facts;
+    this.#plainText = true;
+    for (const choice of choices) {
+      if (!isJsonObject(choice)) {
+        facts.resetMalformed();
+        return;
+      }
+      const index = typeof choice['index'] === 'number' ? choice['index'] : 0;
+      this.#seen.add(index);
+      if (index !== 0) {
+        this.#plainText = false;
+        this.#collected.sawMoreThanText();
+      }
+      const reason = choice['finish_reason'];
+      if (typeof reason === 'string' && reason !== '') {
+        facts.finishReason ??= reason;
+        this.#finished.add(index);
+        this.#plainText = false;
+      }
+      this.#readDelta(this.#textKey === 'text' ? choice : (choice['delta'] ?? choice['message']));
+    }
+    const isOrdinary = this.#plainText && choices.length === 1 && facts.hasContent && facts.usage === undefined && facts.error === undefined;
+    if (isOrdinary && event.event === '' && event.value === undefined) this.#frame.learn(event.data);
+  }
+
+  #readDelta(delta: unknown): void {
+    if (!isJsonObject(delta)) return;
+    const text = delta[this.#textKey];
+    if (typeof text === 'string') {
+      if (text !== '') {
+        this.#facts.hasContent = true;
+        this.#collected.add(text);
+      }
+    } else if (Array.isArray(text) && text.length > 0) {
+      this.#sawMoreThanText(); // Mistral's reasoning models stream content as an array of parts
+    }
+    if (this.#textKey === 'text') return;
+    const calls = delta['tool_calls'];
+    if ((Array.isArray(calls) && calls.length > 0) || isFilled(delta['reasoning_content']) || isFilled(delta['reasoning']) || isFilled(delta['reasoning_details'])
+      || isFilled(delta['thinking_blocks']) || isFilled(delta['refusal']) || isFilled(delta['function_call']) || isFilled(delta['audio']) || isFilled(delta['images'])) {
+      this.#sawMoreThanText();
+    }
+  }
+
+  #sawMoreThanText(): void {
+    this.#plainText = false;
+    this.#facts.hasContent = true;
+    this.#collected.sawMoreThanText();
+  }
+}
+
+/** A delta field with something in it: providers send null, '' and [] to say nothing. */
+function isFilled(field: unknown): boolean {
+  if (typeof field === 'string') return field !== '';
+  if (Array.isArray(field)) return field.length > 0;
+  return isJsonObject(field);
+}
+
+function groqUsage(value: JsonObject): unknown {
+  const extra = value['x_groq'];
+  return isJsonObject(extra) ? extra['usage'] : undefined;
+}
+
+function chatText(value: unknown): unknown {
+  const delta = firstChoice(value)?.['delta'];
+  return isJsonObject(delta) ? delta['content'] : undefined;
+}
+
+function completionText(value: unknown): unknown {
+  return firstChoice(value)?.['text'];
+}
+
+function firstChoice(value: unknown): JsonObject | undefined {
+  if (!isJsonObject(value) || !Array.isArray(value['choices'])) return undefined;
+  const choice = value['choices'][0];
+  return isJsonObject(choice) ? choice : undefined;
+}
