@@ -1,0 +1,22 @@
+import { Command } from 'commander';
+import type { AddCommand, CommandContext } from './command-context.ts';
+import { addValidateConfig } from './commands/validate-config.ts';
+
+const COMMANDS: readonly AddCommand[] = [addValidateConfig];
+
+/** The `pointsman` command line. Throws commander's `CommanderError` instead of ending the process. */
+export function createProgram(context: CommandContext): Command {
+  const program = new Command('pointsman')
+    .description('Operates a Pointsman LLM gateway.')
+    .showHelpAfterError('(add --help for what is possible)')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => { context.print(text.trimEnd()); },
+      writeErr: (text) => { context.printError(text.trimEnd()); },
+      getOutHelpWidth: () => context.columns ?? 100,
+      getErrHelpWidth: () => context.columns ?? 100,
+    });
+  for (const addCommand of COMMANDS) addCommand(program, context);
+  for (const command of program.commands) command.copyInheritedSettings(program);
+  return program;
+}

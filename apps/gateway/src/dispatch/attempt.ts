@@ -1,0 +1,242 @@
+import { AppError } from '@pointsman/errors';
+import { ProviderError, type Provider, type ProviderCall, type ProviderRequest, type ReplySink, type WireFormat } from '@pointsman/providers';
+import { isJsonObject, type JsonObject } from '@pointsman/schemas';
+import { createStreamInspector, usageOfReply, type SseEvent, type StreamInspector, type Usage } from '@pointsman/wire-formats';
+import type { ReplyShape } from './reply-shape.ts';
+
+/** What an attempt tells the dispatch it belongs to. */
+export interface AttemptListener {
+  /** A whole reply, in the client's format. */
+  onReply(attempt: Attempt, text: string): void;
+  /** Stream text for the client; the first call carries the first content. Returns false when the client is slower than the provider. */
+  onText(attempt: Attempt, text: string): boolean;
+  /** The stream was complete: `text` is what the client's format ends with. */
+  onComplete(attempt: Attempt, text: string): void;
+  onFailed(attempt: Attempt, error: ProviderError): void;
+}
+
+export interface AttemptOptions {
+  readonly provider: Provider;
+  /** The format spoken with the provider. */
+  readonly format: WireFormat;
+  readonly request: ProviderRequest;
+  readonly shape: ReplyShape;
+  readonly listener: AttemptListener;
+  /** Keep the text for `stream_recovery: continue`. */
+  readonly collectText: boolean;
+  /** How many choices were asked for (`n`): all of them must finish. */
+  readonly choices: number;
+}
+
+/** Replies of providers that were asked for a stream and sent JSON, and the reverse, are told apart by what arrives, not by what was asked. */
+const NO_TEXT = '';
+
+/** How long a provider may keep its connection open after it said that the reply is complete. */
+const LINGER_MS = 1_000;
+
+/**
+ * One call to one deployment. Holds stream text back until the first content, so that anything that breaks before it can be tried elsewhere;
+ * after that every event goes out with the read that brought it.
+ */
+export class Attempt implements ReplySink {
+  readonly #options: AttemptOptions;
+  readonly #inspector: StreamInspector | undefined;
+  #call: ProviderCall | undefined;
+  #held = NO_TEXT;
+  #committed = false;
+  #ended = false;
+  #sawTerminal = false;
+  /** The provider's connection has ended by itself. */
+  #closed = false;
+  #linger: NodeJS.Timeout | undefined;
+  /** Content events so far: what an estimate of unreported usage counts. */
+  contentEvents = 0;
+  usage: Usage | undefined;
+  finishReason: string | undefined;
+  responseId: string | undefined;
+  /** Monotonic milliseconds. */
+  readonly startedAt: number = performance.now();
+  acceptedAt: number | undefined;
+  firstContentAt: number | undefined;
+
+  constructor(options: AttemptOptions) {
+    this.#options = options;
+    const { format } = options;
+    this.#inspector = options.request.stream && format !== 'embeddings' ? createStreamInspector(format, { collectText: options.collectText, choices: options.choices }) : undefined;
+  }
+
+  /** Whether content has gone to the client. */
+  get committed(): boolean {
+    return this.#committed;
+  }
+
+  get inspector(): StreamInspector | undefined {
+    return this.#inspector;
+  }
+
+  get format(): WireFormat {
+    return this.#options.format;
+  }
+
+  get shape(): ReplyShape {
+    return this.#options.shape;
+  }
+
+  start(): void {
+    this.#call = this.#options.provider.start(this.#options.request, this);
+  }
+
+  /** Stops the call; nothing is reported afterwards. */
+  cancel(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#call?.cancel();
+  }
+
+  resume(): void {
+    this.#call?.resume();
+  }
+
+  onStart(): void {
+    this.acceptedAt = performance.now();
+  }
+
+  onJson({ value, text }: { readonly value: JsonObject; readonly text: string | undefined }): void {
+    if (this.#ended) return;
+    if (this.#inspector !== undefined) {
+      this.#fail('bad_reply', 'The provider answered a streaming request with a reply that is not a stream.');
+      return;
+    }
+    this.usage = usageOfReply(this.#options.format, value);
+    const id = value['id'];
+    if (typeof id === 'string') this.responseId = id;
+    let reply: string;
+    try {
+      reply = this.#options.shape.json(value, text);
+    } catch (error) {
+      this.#failWith(this.#asProviderError(error));
+      return;
+    }
+    this.#ended = true;
+    this.#options.listener.onReply(this, reply);
+  }
+
+  onEvents(events: readonly SseEvent[]): void {
+    if (this.#ended) return;
+    const inspector = this.#inspector;
+    if (inspector === undefined) {
+      this.#fail('bad_reply', 'The provider answered with a stream that was not asked for.');
+      return;
+    }
+    const { shape } = this.#options;
+    let text = NO_TEXT;
+    let failure: ProviderError | undefined;
+    for (const event of events) {
+      if (this.#sawTerminal) break; // anything after [DONE] is not part of the reply
+      const facts = inspector.inspect(event);
+      if (facts.malformed) {
+        failure = this.#error('bad_reply', 'The provider sent an event that is not JSON of the expected shape.');
+        break;
+      }
+      if (facts.error !== undefined) {
+        const { message, code } = facts.error;
+        failure = this.#error('stream_error', message, code);
+        break;
+      }
+      if (facts.usage !== undefined) this.usage = facts.usage;
+      this.responseId ??= idOf(facts.value);
+      if (facts.finishReason !== undefined) this.finishReason = facts.finishReason;
+      if (facts.isTerminal) this.#sawTerminal = true;
+      try {
+        text += shape.event(event, facts);
+      } catch (error) {
+        failure = this.#asProviderError(error);
+        break;
+      }
+      if (facts.hasContent) {
+        this.contentEvents += 1;
+        this.firstContentAt ??= performance.now();
+        this.#committed = true;
+      } else if (!this.#committed && facts.finishReason !== undefined) {
+        // An empty answer with a reason is an answer.
+        this.#committed = true;
+      }
+    }
+    if (this.#committed) {
+      if (this.#held !== NO_TEXT) {
+        text = this.#held + text;
+        this.#held = NO_TEXT;
+      }
+      if (text !== NO_TEXT && !this.#options.listener.onText(this, text)) this.#call?.pause();
+    } else {
+      this.#held += text;
+    }
+    if (failure !== undefined) this.#failWith(failure);
+    else if (this.#sawTerminal) this.#complete();
+  }
+
+  onEnd(): void {
+    this.#closed = true;
+    clearTimeout(this.#linger);
+    if (this.#ended) return;
+    if (this.#inspector === undefined) {
+      this.#fail('bad_reply', 'The provider ended its reply without an answer.');
+      return;
+    }
+    this.#complete();
+  }
+
+  onError(error: ProviderError): void {
+    this.#closed = true;
+    clearTimeout(this.#linger);
+    if (this.#ended) return;
+    // Some servers never end their last chunk: what the provider declared complete is complete.
+    if (error.fault === 'truncated' && this.#committed && this.#inspector?.isComplete() === true) {
+      this.#complete();
+      return;
+    }
+    this.#failWith(error);
+  }
+
+  /** The provider says that it is done: only if the format's own end was seen is it true. */
+  #complete(): void {
+    const inspector = this.#inspector;
+    if (!this.#committed) {
+      this.#fail('bad_reply', 'The provider ended the stream before it sent any content.');
+      return;
+    }
+    if (inspector !== undefined && !inspector.isComplete()) {
+      this.#fail('truncated', 'The provider ended the stream before it said that the answer was complete.');
+      return;
+    }
+    const text = this.#options.shape.finish();
+    this.#ended = true;
+    // Cancelling here would cost a connection: the end of the body is usually in the next packet. A server that never sends it is left behind.
+    if (!this.#closed) this.#linger = setTimeout(() => this.#call?.cancel(), LINGER_MS).unref();
+    this.#options.listener.onComplete(this, text);
+  }
+
+  #error(fault: 'bad_reply' | 'truncated' | 'stream_error', message: string, code?: string): ProviderError {
+    return new ProviderError(fault, this.#options.provider.id, message, code === undefined ? {} : { code });
+  }
+
+  #asProviderError(error: unknown): ProviderError {
+    if (error instanceof ProviderError) return error;
+    return new ProviderError('bad_reply', this.#options.provider.id, error instanceof AppError ? error.message : 'The reply of the provider could not be translated.', { cause: error });
+  }
+
+  #fail(fault: 'bad_reply' | 'truncated', message: string): void {
+    this.#failWith(this.#error(fault, message));
+  }
+
+  #failWith(error: ProviderError): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#call?.cancel();
+    this.#options.listener.onFailed(this, error);
+  }
+}
+
+function idOf(value: unknown): string | undefined {
+  return isJsonObject(value) && typeof value['id'] === 'string' ? value['id'] : undefined;
+}

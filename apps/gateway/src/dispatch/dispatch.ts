@@ -1,0 +1,472 @@
+import { AppError, toAppError } from '@pointsman/errors';
+import { ProviderError, countsAgainstDeployment, type ProviderFault, type ProviderRequest, type WireFormat } from '@pointsman/providers';
+import type { BreakerPermit, Cooldowns, RetryBudget } from '@pointsman/resilience';
+import type { Decision, RoutingInput } from '@pointsman/routing';
+import type { JsonObject } from '@pointsman/schemas';
+import type { Span } from '@pointsman/telemetry';
+import { backoffMs } from '@pointsman/timing';
+import { mayUseModel } from '../access/principal.ts';
+import type { Exchange } from '../http/exchange.ts';
+import type { ExchangeRecord } from '../record/exchange-record.ts';
+import type { Deployment, GroupPlan, Snapshot } from '../snapshot/snapshot.ts';
+import { annotateAttempt, annotateDecision } from '../record/annotate-spans.ts';
+import { Attempt, type AttemptListener } from './attempt.ts';
+import { continuationOf, type Continuation } from './continue-stream.ts';
+import { eligibleCandidates } from './eligible-candidates.ts';
+import type { GatewayParameters } from './gateway-parameters.ts';
+import { ReplyWriter } from './reply-writer.ts';
+import type { ReplyShape } from './reply-shape.ts';
+import { requestFor } from './request-for.ts';
+import type { Usage } from '@pointsman/wire-formats';
+
+/** Longest wait before a retry of the same deployment, as LiteLLM's. A provider that asks for more is not waited for. */
+const MAX_RETRY_WAIT_MS = 8_000;
+/** With no `stream_timeout`, a silence longer than this is a dead provider. */
+const DEFAULT_IDLE_TIMEOUT_MS = 300_000;
+
+export interface DispatchRequest {
+  /** The client's format. */
+  readonly format: WireFormat;
+  readonly body: JsonObject;
+  /** The client's bytes, when they still say the same as `body`. */
+  readonly raw: Buffer | undefined;
+  readonly stream: boolean;
+  readonly requestedModel: string;
+  readonly plan: GroupPlan;
+  readonly parameters: GatewayParameters;
+  readonly prompt: () => string;
+  readonly promptTokens: () => number;
+  readonly user: string | undefined;
+}
+
+/** What a dispatch needs that outlives requests and snapshots. */
+export interface DispatchParts {
+  readonly retryBudget: RetryBudget;
+  readonly cooldowns: Cooldowns;
+  readonly random: () => number;
+  readonly onFallback: (from: string, to: string) => void;
+  readonly onRetry: (group: string, reason: ProviderFault) => void;
+  readonly onAttemptEnd: (deployment: Deployment, outcome: 'ok' | ProviderFault | 'abandoned') => void;
+}
+
+interface RunningAttempt {
+  readonly attempt: Attempt;
+  readonly deployment: Deployment;
+  readonly permit: BreakerPermit;
+  readonly span: Span;
+}
+
+/**
+ * Gets one request answered: asks the strategy for an order, tries candidates, retries within budget and deadline, falls back to other groups,
+ * and tells the client the truth about how it ended. Nothing here knows HTTP routes or Express.
+ */
+export class Dispatch implements AttemptListener {
+  readonly #exchange: Exchange;
+  readonly #snapshot: Snapshot;
+  readonly #request: DispatchRequest;
+  readonly #parts: DispatchParts;
+  readonly #record: ExchangeRecord;
+  readonly #writer: ReplyWriter;
+  readonly #deadlineAt: number;
+  /** The name that replies carry: what the client asked for, or the fallback group that served instead. */
+  #servingName: string;
+  #deadline: NodeJS.Timeout | undefined;
+  #waiting: NodeJS.Timeout | undefined;
+  #running: RunningAttempt | undefined;
+  #plan: GroupPlan;
+  #order: readonly Deployment[] = [];
+  #tried = 0;
+  #retriesLeft = 0;
+  #fallbackQueue: string[] | undefined;
+  #visited: Set<string> | undefined;
+  #lastError: AppError | undefined;
+  #done = false;
+  /** Text that reached the client from an attempt that then broke: `stream_recovery: continue` goes on from it. */
+  #continuing: Continuation | undefined;
+  /** The shape of the last attempt that reached the client: writes the error frame, if it comes to that. */
+  #failing: ReplyShape | undefined;
+  readonly #finished: (record: ExchangeRecord) => void;
+
+  constructor(exchange: Exchange, request: DispatchRequest, parts: DispatchParts, record: ExchangeRecord, finished: (record: ExchangeRecord) => void) {
+    this.#exchange = exchange;
+    this.#snapshot = exchange.snapshot;
+    this.#request = request;
+    this.#parts = parts;
+    this.#record = record;
+    this.#finished = finished;
+    this.#plan = request.plan;
+    this.#servingName = request.requestedModel;
+    this.#writer = new ReplyWriter(exchange, record);
+    const { router } = this.#snapshot.config;
+    this.#deadlineAt = exchange.startedAt + (request.parameters.timeoutMs ?? router.timeoutMs);
+  }
+
+  start(): void {
+    this.#exchange.onClientGone = () => this.#clientGone();
+    this.#exchange.onEndNow = () => this.#endNow();
+    // Timers beyond 2^31 ms fire at once.
+    const untilDeadline = Math.min(this.#deadlineAt - performance.now(), 2 ** 31 - 1);
+    this.#deadline = setTimeout(() => this.#pastDeadline(), Math.max(0, untilDeadline));
+    this.#enterGroup();
+  }
+
+  #enterGroup(): void {
+    const { router } = this.#snapshot.config;
+    this.#tried = 0;
+    this.#retriesLeft = this.#request.parameters.numRetries ?? router.numRetries;
+    this.#parts.retryBudget.firstTry();
+    this.#record.group = this.#plan.group;
+    const plan = this.#plan;
+    const eligible = eligibleCandidates(plan, this.#snapshot, this.#parts.cooldowns, { tags: this.#request.parameters.tags, promptTokens: this.#request.promptTokens });
+    if (eligible instanceof AppError) {
+      this.#lastError ??= eligible;
+      this.#fallBack(eligible);
+      return;
+    }
+    const { prompt, promptTokens, user, stream } = this.#request;
+    const input: RoutingInput = { candidates: eligible, prompt, promptTokens, user, stream, traceId: this.#exchange.trace.traceId };
+    const span = this.#exchange.trace.child('router.decide', 'internal');
+    const decision = plan.decider.decide(input);
+    if (decision instanceof Promise) void decision.then((made) => this.#decided(span, made));
+    else this.#decided(span, decision);
+  }
+
+  #decided(span: Span, decision: Decision): void {
+    this.#record.decision = decision;
+    annotateDecision(span, decision);
+    span.end();
+    if (this.#done) return;
+    const { deploymentOf } = this.#plan;
+    this.#order = decision.order.map((candidate) => deploymentOf.get(candidate)).filter((deployment) => deployment !== undefined);
+    this.#tryNext();
+  }
+
+  /** Starts the next deployment of the order that may be called. */
+  #tryNext(): void {
+    while (this.#tried < this.#order.length) {
+      const deployment = this.#order[this.#tried];
+      this.#tried += 1;
+      if (deployment === undefined) continue;
+      const permit = deployment.breaker.tryAcquire();
+      if (permit !== undefined) {
+        this.#attempt(deployment, permit);
+        return;
+      }
+    }
+    this.#lastError ??= noneHealthy(this.#plan);
+    this.#fallBack(this.#lastError);
+  }
+
+  #attempt(deployment: Deployment, permit: BreakerPermit): void {
+    const { config } = this.#snapshot;
+    const { configured, provider } = deployment;
+    const remainingMs = Math.max(1, this.#deadlineAt - performance.now());
+    const streamTimeoutMs = configured.streamTimeoutMs ?? config.router.streamTimeoutMs;
+    const replyTimeoutMs = Math.min(configured.timeoutMs ?? remainingMs, remainingMs);
+    const span = this.#exchange.trace.child('llm.attempt', 'client');
+    let attempt: Attempt;
+    try {
+      const { format, body, raw, shape } = requestFor(deployment, this.#request, {
+        servingName: this.#servingName, requestId: this.#exchange.requestId, continuing: this.#continuing,
+      });
+      const request: ProviderRequest = {
+        format, body, rawBody: raw, stream: this.#request.stream,
+        headers: config.forwardTraceparent ? traceHeaders(span) : NO_HEADERS,
+        headersTimeoutMs: this.#request.stream ? Math.min(streamTimeoutMs ?? replyTimeoutMs, replyTimeoutMs) : replyTimeoutMs,
+        idleTimeoutMs: this.#request.stream ? streamTimeoutMs ?? Math.min(replyTimeoutMs, DEFAULT_IDLE_TIMEOUT_MS) : replyTimeoutMs,
+      };
+      attempt = new Attempt({
+        provider, format, request, shape, listener: this,
+        collectText: this.#request.stream && config.router.streamRecovery === 'continue',
+        choices: typeof body['n'] === 'number' ? body['n'] : 1,
+      });
+    } catch (error) {
+      permit.abandoned();
+      span.fail('translation', 'the request cannot be put into the words of this provider');
+      span.end();
+      const failure = toAppError(error);
+      // A request that this provider cannot take may be fine for the next one; the client hears of it only when nobody can.
+      this.#lastError = failure;
+      if (this.#tried < this.#order.length) this.#tryNext();
+      else this.#fallBack(failure);
+      return;
+    }
+    this.#running = { attempt, deployment, permit, span };
+    this.#record.deployment = deployment;
+    deployment.candidate.stats.begin(Date.now());
+    attempt.start();
+  }
+
+  onReply(attempt: Attempt, text: string): void {
+    const running = this.#settle(attempt, 'ok');
+    if (running === undefined) return;
+    this.#writer.sendJson(text);
+    this.#finish();
+  }
+
+  onText(attempt: Attempt, text: string): boolean {
+    const running = this.#running;
+    if (running === undefined || running.attempt !== attempt) return false;
+    if (!this.#writer.headSent) {
+      clearTimeout(this.#deadline);
+      this.#record.ttftMs = this.#exchange.elapsedMs();
+      this.#record.upstreamMs += performance.now() - attempt.startedAt;
+      this.#writer.startStream();
+    }
+    if (this.#writer.write(text)) return true;
+    this.#exchange.res.once('drain', () => attempt.resume());
+    return false;
+  }
+
+  onComplete(attempt: Attempt, text: string): void {
+    if (this.#settle(attempt, 'ok') === undefined) return;
+    if (!this.#writer.headSent) {
+      this.#record.ttftMs = this.#exchange.elapsedMs();
+      this.#writer.startStream();
+    }
+    this.#writer.end(text);
+    this.#finish();
+  }
+
+  onFailed(attempt: Attempt, error: ProviderError): void {
+    const running = this.#settle(attempt, error.fault, error);
+    if (running === undefined) return;
+    this.#lastError = error;
+    if (attempt.committed) this.#recover(running, error);
+    else this.#retryOrFallBack(error);
+  }
+
+  /** After content: go on from the partial answer with another deployment where that is asked for and possible, else one error frame. */
+  #recover({ attempt }: RunningAttempt, error: ProviderError): void {
+    this.#failing = attempt.shape;
+    const continuation = this.#snapshot.config.router.streamRecovery === 'continue' ? continuationOf(attempt, this.#continuing) : undefined;
+    if (continuation === undefined) {
+      this.#fail(error);
+      return;
+    }
+    this.#continuing = continuation;
+    this.#retryOrFallBack(error);
+  }
+
+  #retryOrFallBack(error: ProviderError): void {
+    if (error.fault === 'bad_request') {
+      // The caller's mistake: another deployment would say the same, and its words are the ones that help.
+      this.#fail(error);
+      return;
+    }
+    const specific = error.fault === 'context_window' || error.fault === 'content_policy';
+    const allowed = Math.min(this.#retriesLeft, retriesFor(error.fault, this.#snapshot, this.#plan.group) ?? this.#retriesLeft);
+    if (specific || allowed <= 0) {
+      this.#fallBack(error);
+      return;
+    }
+    const fresh = this.#tried < this.#order.length;
+    const waitMs = fresh ? 0 : this.#retryWaitMs(error);
+    if (waitMs === undefined || !this.#parts.retryBudget.tryRetry()) {
+      this.#fallBack(error);
+      return;
+    }
+    this.#retriesLeft -= 1;
+    this.#record.retries += 1;
+    this.#parts.onRetry(this.#plan.group, error.fault);
+    if (!fresh) this.#tried = 0;
+    if (waitMs === 0) this.#tryNext();
+    else {
+      this.#record.upstreamMs += waitMs;
+      this.#waiting = setTimeout(() => this.#tryNext(), waitMs);
+    }
+  }
+
+  /** Milliseconds to wait before the same deployments are tried again; undefined when that is longer than anybody should wait. */
+  #retryWaitMs(error: ProviderError): number | undefined {
+    const { router } = this.#snapshot.config;
+    const wait = Math.max(router.retryAfterMs, error.retryAfterMs ?? backoffMs(this.#record.retries, { baseMs: 500, maxMs: MAX_RETRY_WAIT_MS }, this.#parts.random));
+    if (wait > MAX_RETRY_WAIT_MS || performance.now() + wait >= this.#deadlineAt) return undefined;
+    return wait;
+  }
+
+  #fallBack(error: AppError): void {
+    const next = this.#nextFallback(error);
+    if (next === undefined) {
+      this.#fail(this.#lastError ?? error);
+      return;
+    }
+    if (next.plan instanceof Promise) {
+      next.plan.then((plan) => this.#enterFallback(next.name, plan), (thrown: unknown) => this.#fallBack(toAppError(thrown)));
+      return;
+    }
+    this.#enterFallback(next.name, next.plan);
+  }
+
+  #enterFallback(name: string, plan: GroupPlan): void {
+    if (this.#done) return;
+    this.#servingName = name;
+    this.#parts.onFallback(this.#plan.group, plan.group);
+    this.#record.fallbacks += 1;
+    this.#plan = plan;
+    this.#enterGroup();
+  }
+
+  /** The next group to try that was not tried yet, by what went wrong. */
+  #nextFallback(error: AppError): { readonly name: string; readonly plan: GroupPlan | Promise<GroupPlan> } | undefined {
+    const { router } = this.#snapshot.config;
+    const { parameters, requestedModel, plan } = this.#request;
+    if (parameters.disableFallbacks || this.#record.fallbacks >= router.maxFallbacks) return undefined;
+    const configured = (map: ReadonlyMap<string, readonly string[]>): readonly string[] | undefined => map.get(requestedModel) ?? map.get(plan.group) ?? map.get('*');
+    const special = error.code === 'context_length_exceeded' ? configured(router.contextWindowFallbacks)
+      : error.code === 'content_policy_violation' ? configured(router.contentPolicyFallbacks) : undefined;
+    if (special !== undefined) this.#fallbackQueue = [...special];
+    this.#fallbackQueue ??= [...parameters.fallbacks ?? configured(router.fallbacks) ?? router.defaultFallbacks];
+    this.#visited ??= new Set([plan.group, requestedModel]);
+    for (let name = this.#fallbackQueue.shift(); name !== undefined; name = this.#fallbackQueue.shift()) {
+      if (this.#visited.has(name) || !this.#mayUse(name)) continue;
+      this.#visited.add(name);
+      const next = this.#snapshot.plan(name);
+      if (next !== undefined) return { name, plan: next };
+    }
+    return undefined;
+  }
+
+  /** Fallbacks of the configuration are the operator's choice; those of the request must be within what the key may use. */
+  #mayUse(name: string): boolean {
+    return this.#request.parameters.fallbacks === undefined || mayUseModel(this.#exchange.principal, name);
+  }
+
+  #fail(error: AppError): void {
+    this.#record.error = error;
+    if (this.#writer.headSent) this.#writer.end(this.#failing?.fail(error) ?? '');
+    else this.#writer.sendError(error);
+    this.#finish();
+  }
+
+  #pastDeadline(): void {
+    this.#cancelRunning('timeout');
+    const waited = Math.round(this.#exchange.elapsedMs());
+    this.#fail(new AppError('deadline_exceeded', 'request_timeout', `No reply within ${String(waited)} ms, the deadline of this request.`, { cause: this.#lastError }));
+  }
+
+  #clientGone(): void {
+    if (this.#done) return;
+    this.#record.clientGone = true;
+    this.#cancelRunning('abandoned');
+    this.#finish();
+  }
+
+  /** The drain limit has passed: the client gets a defined end. */
+  #endNow(): void {
+    if (this.#done) return;
+    const running = this.#cancelRunning('abandoned');
+    this.#failing = running?.attempt.shape ?? this.#failing;
+    this.#fail(new AppError('unavailable', 'gateway_draining', 'The gateway is shutting down and could not finish this reply in time.', { retryAfterMs: 1_000 }));
+  }
+
+  #cancelRunning(outcome: 'abandoned' | 'timeout'): RunningAttempt | undefined {
+    clearTimeout(this.#waiting);
+    const running = this.#running;
+    if (running === undefined) return undefined;
+    running.attempt.cancel();
+    this.#settle(running.attempt, outcome);
+    return running;
+  }
+
+  /** Books the end of an attempt exactly once: breaker, cooldown, statistics, span, usage. Undefined when it is not the running one. */
+  #settle(attempt: Attempt, outcome: 'ok' | ProviderFault | 'abandoned', error?: ProviderError): RunningAttempt | undefined {
+    const running = this.#running;
+    if (running === undefined || running.attempt !== attempt) return undefined;
+    this.#running = undefined;
+    const { deployment, permit, span } = running;
+    const nowMs = Date.now();
+    const tookMs = performance.now() - attempt.startedAt;
+    // A stream's wait for its provider was booked when its first content came.
+    if (!this.#writer.headSent) this.#record.upstreamMs += tookMs;
+    const ok = outcome === 'ok';
+    const deploymentsFault = !ok && outcome !== 'abandoned' && countsAgainstDeployment(outcome);
+    if (ok) permit.succeeded();
+    else if (deploymentsFault) permit.failed();
+    else permit.abandoned();
+    this.#bill(attempt, deployment);
+    deployment.candidate.stats.end({
+      nowMs, latencyMs: outcome === 'abandoned' || attempt.acceptedAt === undefined ? undefined : tookMs,
+      ttftMs: attempt.firstContentAt === undefined ? undefined : attempt.firstContentAt - attempt.startedAt,
+      tokens: attempt.usage?.totalTokens ?? 0, completionTokens: attempt.usage?.completionTokens, ok: !deploymentsFault, timedOut: outcome === 'timeout',
+    });
+    if (ok) this.#parts.cooldowns.succeeded(deployment.configured.id);
+    else if (deploymentsFault) {
+      this.#parts.cooldowns.failed({
+        id: deployment.configured.id, status: outcome === 'timeout' ? 408 : error?.upstreamStatus, groupSize: this.#plan.deployments.length,
+        retryAfterMs: error?.retryAfterMs, cooldownMs: deployment.configured.cooldownMs,
+      });
+    }
+    annotateAttempt(span, deployment, attempt, outcome, error);
+    span.end();
+    this.#parts.onAttemptEnd(deployment, outcome);
+    return running;
+  }
+
+  /** What a deployment produced is paid for, also when it broke or the client left. Attempts that produced nothing cost nothing. */
+  #bill(attempt: Attempt, deployment: Deployment): void {
+    let { usage } = attempt;
+    if (usage === undefined) {
+      if (!attempt.committed) return;
+      const promptTokens = this.#request.promptTokens();
+      const completionTokens = attempt.contentEvents;
+      usage = {
+        promptTokens, completionTokens, totalTokens: promptTokens + completionTokens, cachedTokens: 0, cacheCreationTokens: 0,
+        cacheCreation1hTokens: 0, reasoningTokens: 0, audioInputTokens: 0, audioOutputTokens: 0,
+      };
+      this.#record.usageEstimated = true;
+    }
+    const cost = deployment.costOf?.(usage);
+    if (cost !== undefined) this.#record.costUsd = (this.#record.costUsd ?? 0) + cost;
+    const before = this.#record.usage;
+    this.#record.usage = before === undefined ? usage : addUsage(before, usage);
+    this.#record.finishReason = attempt.finishReason ?? this.#record.finishReason;
+    this.#record.responseId = attempt.responseId ?? this.#record.responseId;
+  }
+
+  #finish(): void {
+    if (this.#done) return;
+    this.#done = true;
+    clearTimeout(this.#deadline);
+    clearTimeout(this.#waiting);
+    this.#exchange.onClientGone = undefined;
+    this.#exchange.onEndNow = undefined;
+    this.#finished(this.#record);
+  }
+}
+
+const NO_HEADERS: Readonly<Record<string, string>> = {};
+
+function traceHeaders(span: Span): Readonly<Record<string, string>> {
+  const { traceparent, tracestate } = span;
+  return tracestate === undefined ? { traceparent } : { traceparent, tracestate };
+}
+
+function noneHealthy(plan: GroupPlan): AppError {
+  return new AppError('rate_limited', 'no_healthy_deployment', `No healthy deployment available for model group '${plan.group}': each of its ${String(plan.deployments.length)} has an open circuit breaker.`, {
+    retryAfterMs: Math.max(1_000, Math.min(...plan.deployments.map(({ breaker }) => (breaker.retryAt ?? 0) - Date.now()))),
+  });
+}
+
+/** What `retry_policy` says about a fault; undefined where it says nothing. */
+function retriesFor(fault: ProviderFault, snapshot: Snapshot, group: string): number | undefined {
+  const { retryPolicy, groupRetryPolicy } = snapshot.config.router;
+  const policy = Object.hasOwn(groupRetryPolicy, group) ? groupRetryPolicy[group] ?? retryPolicy : retryPolicy;
+  switch (fault) {
+    case 'auth': return policy.authentication;
+    case 'timeout': return policy.timeout;
+    case 'rate_limited': return policy.rateLimit;
+    case 'content_policy': return policy.contentPolicy;
+    case 'bad_request': case 'context_window': return policy.badRequest;
+    default: return policy.serverError;
+  }
+}
+
+function addUsage(a: Usage, b: Usage): Usage {
+  return {
+    promptTokens: a.promptTokens + b.promptTokens, completionTokens: a.completionTokens + b.completionTokens, totalTokens: a.totalTokens + b.totalTokens,
+    cachedTokens: a.cachedTokens + b.cachedTokens, cacheCreationTokens: a.cacheCreationTokens + b.cacheCreationTokens,
+    cacheCreation1hTokens: a.cacheCreation1hTokens + b.cacheCreation1hTokens, reasoningTokens: a.reasoningTokens + b.reasoningTokens,
+    audioInputTokens: a.audioInputTokens + b.audioInputTokens, audioOutputTokens: a.audioOutputTokens + b.audioOutputTokens,
+  };
+}

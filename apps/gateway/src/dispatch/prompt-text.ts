@@ -1,0 +1,50 @@
+import type { WireFormat } from '@pointsman/providers';
+import { isJsonObject, type JsonObject } from '@pointsman/schemas';
+
+export interface PromptText {
+  /** The user's side of the conversation, made when first asked for. */
+  readonly text: () => string;
+  /** A rough count: characters of all text / 4. */
+  readonly tokens: () => number;
+}
+
+function textOfContent(content: unknown): string {
+  if (typeof content === 'string') return content;
+  if (!Array.isArray(content)) return '';
+  let text = '';
+  for (const part of content) {
+    if (typeof part === 'string') text += part;
+    else if (isJsonObject(part) && typeof part['text'] === 'string') text += part['text'];
+  }
+  return text;
+}
+
+function turnsOf(format: WireFormat, body: JsonObject): unknown {
+  if (format === 'responses') return body['input'];
+  return body['messages'];
+}
+
+function collect(format: WireFormat, body: JsonObject, onlyUser: boolean): string {
+  const flat = format === 'completions' ? body['prompt'] : format === 'embeddings' ? body['input'] : undefined;
+  if (flat !== undefined) return typeof flat === 'string' ? flat : Array.isArray(flat) ? flat.filter((item) => typeof item === 'string').join('\n') : '';
+  const turns = turnsOf(format, body);
+  if (typeof turns === 'string') return turns;
+  if (!Array.isArray(turns)) return '';
+  let text = onlyUser ? '' : textOfContent(body['system'] ?? body['instructions']);
+  for (const turn of turns) {
+    if (!isJsonObject(turn) || (onlyUser && turn['role'] !== 'user')) continue;
+    const part = textOfContent(turn['content']);
+    text = text === '' ? part : `${text}\n${part}`;
+  }
+  return text;
+}
+
+/** Text of a request's prompt, computed once and only when somebody asks. */
+export function promptOf(format: WireFormat, body: JsonObject): PromptText {
+  let user: string | undefined;
+  let tokens: number | undefined;
+  return {
+    text: () => (user ??= collect(format, body, true)),
+    tokens: () => (tokens ??= Math.ceil(collect(format, body, false).length / 4)),
+  };
+}

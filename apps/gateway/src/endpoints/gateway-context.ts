@@ -1,0 +1,28 @@
+import type { LiveValue } from '@pointsman/live-value';
+import type { UpstreamPools } from '@pointsman/providers';
+import type { PriceMap } from '@pointsman/pricing';
+import type { CircuitBreakers } from '@pointsman/resilience';
+import type { Telemetry } from '@pointsman/telemetry';
+import type { KeyStore } from '../access/key-store.ts';
+import type { Limits } from '../access/limits.ts';
+import type { DispatchParts } from '../dispatch/dispatch.ts';
+import type { DrainGate } from '../http/drain-gate.ts';
+import type { GatewayMetrics } from '../record/gateway-metrics.ts';
+import type { ReloadReport } from '../snapshot/follow-config.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+
+/** What outlives every request and every snapshot; made once in start-gateway.ts. */
+export interface GatewayContext {
+  readonly live: LiveValue<Snapshot>;
+  readonly gate: DrainGate;
+  readonly telemetry: Telemetry;
+  readonly metrics: GatewayMetrics;
+  readonly keys: KeyStore;
+  readonly limits: Limits;
+  readonly pools: UpstreamPools;
+  readonly breakers: CircuitBreakers;
+  readonly prices: PriceMap;
+  readonly dispatch: DispatchParts;
+  /** The state of configuration for `/health/config`. */
+  readonly reloadReport: () => ReloadReport;
+}

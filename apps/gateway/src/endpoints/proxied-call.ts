@@ -1,0 +1,126 @@
+import { AppError } from '@pointsman/errors';
+import type { WireFormat } from '@pointsman/providers';
+import type { JsonObject } from '@pointsman/schemas';
+import { checkChatBody, checkCompletionBody, checkEmbeddingBody, checkMessagesBody, checkResponsesBody } from '@pointsman/schemas';
+import { Dispatch } from '../dispatch/dispatch.ts';
+import { splitGatewayParameters, type GatewayParameters } from '../dispatch/gateway-parameters.ts';
+import { promptOf } from '../dispatch/prompt-text.ts';
+import type { Exchange } from '../http/exchange.ts';
+import { parseJsonBody } from '../http/read-body.ts';
+import type { Running } from '../http/serve.ts';
+import type { Admission } from '../access/limits.ts';
+import { resolveGroup } from '../access/resolve-group.ts';
+import type { ExchangeRecord } from '../record/exchange-record.ts';
+import type { GroupPlan } from '../snapshot/snapshot.ts';
+import type { GatewayContext } from './gateway-context.ts';
+
+const CHECKS: Readonly<Record<WireFormat, (body: unknown) => AppError | undefined>> = {
+  chat: checkChatBody, completions: checkCompletionBody, embeddings: checkEmbeddingBody, messages: checkMessagesBody, responses: checkResponsesBody,
+};
+
+export interface ProxiedCallOptions {
+  readonly format: WireFormat;
+  /** How the route calls itself in error messages: `/chat/completions`. */
+  readonly path: string;
+  /** The model named in the path (`/openai/deployments/{model}/…`), which wins over the body's. */
+  readonly modelFromPath?: string | undefined;
+}
+
+function newRecord(operation: WireFormat, stream: boolean, requestedModel: string, group: string): ExchangeRecord {
+  return {
+    operation, stream, requestedModel, group, decision: undefined, deployment: undefined, retries: 0, fallbacks: 0, upstreamMs: 0,
+    ttftMs: undefined, usage: undefined, usageEstimated: false, costUsd: undefined, finishReason: undefined, responseId: undefined, error: undefined,
+    clientGone: false, recovered: false,
+  };
+}
+
+/** Headers of LiteLLM that overrule the body: `x-litellm-timeout` (seconds), `x-litellm-num-retries`, `x-litellm-tags` (comma separated). */
+function withHeaders(exchange: Exchange, parameters: ReturnType<typeof splitGatewayParameters>['parameters']): typeof parameters {
+  const { headers } = exchange.req;
+  const timeout = headers['x-litellm-timeout'];
+  const retries = headers['x-litellm-num-retries'];
+  const tags = headers['x-litellm-tags'];
+  if (timeout === undefined && retries === undefined && tags === undefined) return parameters;
+  return {
+    ...parameters,
+    timeoutMs: positive(timeout, 'x-litellm-timeout', 86_400, 1000) ?? parameters.timeoutMs,
+    numRetries: positive(retries, 'x-litellm-num-retries', 20, 1) ?? parameters.numRetries,
+    tags: typeof tags === 'string' ? tags.split(',', 64).map((tag) => tag.trim()).filter((tag) => tag !== '') : parameters.tags,
+  };
+}
+
+function positive(value: string | string[] | undefined, header: string, most: number, factor: number): number | undefined {
+  if (value === undefined) return undefined;
+  const number = Number(value);
+  if (Array.isArray(value) || !(number >= 0) || number > most) {
+    throw new AppError('invalid_request', 'invalid_header', `Invalid header '${header}': a number from 0 to ${String(most)} was expected.`, { param: header });
+  }
+  return number * factor;
+}
+
+/** From the bytes of a request to a running dispatch: parse, check, split, find the group, admit, go. */
+export function startProxiedCall(context: GatewayContext, running: Running, raw: Buffer, { format, path, modelFromPath }: ProxiedCallOptions): void | Promise<void> {
+  const { exchange } = running;
+  const parsed = parseJsonBody(raw);
+  let value: JsonObject = parsed.value;
+  let bytes: Buffer | undefined = parsed.raw;
+  if (modelFromPath !== undefined && value['model'] !== modelFromPath) {
+    value = { ...value, model: modelFromPath };
+    bytes = undefined;
+  }
+  const model = value['model'];
+  if (model === undefined || model === null || model === '') {
+    throw new AppError('invalid_request', '400', `${path}: Invalid model name passed in model=None. Call \`/v1/models\` to view available models for your key.`, { param: 'model' });
+  }
+  const wrong = CHECKS[format](value);
+  if (wrong !== undefined) throw wrong;
+  if (typeof model !== 'string') throw new AppError('invalid_request', 'invalid_type', "Invalid type for 'model': a string was expected.", { param: 'model' });
+  const split = splitGatewayParameters(value);
+  const parameters = withHeaders(exchange, split.parameters);
+  if (split.body !== value) bytes = undefined;
+  const call: PreparedCall = { format, model, body: split.body, bytes, parameters };
+  const plan = resolveGroup(exchange, model, path);
+  return plan instanceof Promise ? plan.then((resolved) => admit(context, running, call, resolved)) : admit(context, running, call, plan);
+}
+
+interface PreparedCall {
+  readonly format: WireFormat;
+  readonly model: string;
+  readonly body: JsonObject;
+  readonly bytes: Buffer | undefined;
+  readonly parameters: GatewayParameters;
+}
+
+/** Asks the caller's limits and dispatches. */
+function admit(context: GatewayContext, running: Running, call: PreparedCall, plan: GroupPlan): void | Promise<void> {
+  const { exchange } = running;
+  refuseClientSide(plan.deployments, call.parameters.clientSide);
+  const prompt = promptOf(call.format, call.body);
+  const admitted = context.limits.admit(exchange.principal, { group: plan.group, promptTokens: prompt.tokens });
+  const proceed = (answer: Admission | AppError): void => {
+    if (answer instanceof AppError) throw answer;
+    const record = newRecord(call.format, call.body['stream'] === true, call.model, plan.group);
+    running.record = record;
+    const { user } = call.body;
+    if (record.stream) context.metrics.streamStarted();
+    new Dispatch(exchange, {
+      format: call.format, body: call.body, raw: call.bytes, stream: record.stream, requestedModel: call.model, plan, parameters: call.parameters,
+      prompt: prompt.text, promptTokens: prompt.tokens, user: typeof user === 'string' ? user : exchange.principal.userId,
+    }, context.dispatch, record, () => {
+      if (record.stream) context.metrics.streamEnded();
+      answer.settle({ totalTokens: record.usage?.totalTokens ?? 0, costUsd: record.costUsd ?? 0 });
+    }).start();
+  };
+  return admitted instanceof Promise ? admitted.then(proceed) : proceed(admitted);
+}
+
+/** A client must not choose where prompts and keys go, unless the operator allowed that field for every deployment that may serve it. */
+function refuseClientSide(deployments: readonly { readonly configured: { readonly clientSideParams: readonly string[] } }[], clientSide: ReadonlyMap<string, string> | undefined): void {
+  if (clientSide === undefined) return;
+  for (const name of clientSide.keys()) {
+    const allowed = deployments.every(({ configured }) => configured.clientSideParams.includes(name) || (name === 'api_base' && configured.clientSideParams.includes('base_url')));
+    if (!allowed) {
+      throw new AppError('invalid_request', 'client_side_parameter_refused', `'${name}' may not be set by a client. An operator allows it per model with configurable_clientside_auth_params.`, { param: name });
+    }
+  }
+}

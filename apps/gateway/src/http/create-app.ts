@@ -1,0 +1,101 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { AppError, toAppError } from '@pointsman/errors';
+import type { WireFormat } from '@pointsman/providers';
+import express, { type Express } from 'express';
+import { apiDocument, docsPage } from '../endpoints/api-docs.ts';
+import { countTokens } from '../endpoints/count-tokens.ts';
+import type { GatewayContext } from '../endpoints/gateway-context.ts';
+import { configHealth, deploymentHealth, liveness, metricsExposition, readiness } from '../endpoints/health.ts';
+import { listModels, modelInfo, showModel } from '../endpoints/models.ts';
+import { createPassthrough, PASSTHROUGH_ROUTES } from '../endpoints/passthrough.ts';
+import { startProxiedCall } from '../endpoints/proxied-call.ts';
+import { routeDryRun } from '../endpoints/route-dry-run.ts';
+import { sendError } from './send-error.ts';
+import { serveWithBody, type Handler } from './serve.ts';
+
+const PROXIED: readonly { readonly format: WireFormat; readonly route: string; readonly paths: readonly string[]; readonly azure?: string }[] = [
+  { format: 'chat', route: '/v1/chat/completions', paths: ['/v1/chat/completions', '/chat/completions'], azure: 'chat/completions' },
+  { format: 'messages', route: '/v1/messages', paths: ['/v1/messages', '/anthropic/v1/messages'] },
+  { format: 'embeddings', route: '/v1/embeddings', paths: ['/v1/embeddings', '/embeddings'], azure: 'embeddings' },
+  { format: 'responses', route: '/v1/responses', paths: ['/v1/responses', '/responses'] },
+  { format: 'completions', route: '/v1/completions', paths: ['/v1/completions', '/completions'], azure: 'completions' },
+];
+
+/** Surfaces of LiteLLM that this gateway does not have: said plainly, so that nobody searches for a typing mistake. */
+const NOT_SUPPORTED = ['/v1/assistants', '/v1/threads', '/v1/fine_tuning', '/v1/vector_stores', '/v1/videos', '/v1/containers', '/v1/realtime', '/mcp', '/a2a'];
+
+function notSupported(path: string): Handler {
+  return (_req, res) => sendError(res, new AppError('not_supported', 'not_supported', `${path} is not supported by this gateway.`), { shape: 'openai', requestId: undefined });
+}
+
+/** Every route on one screen, the hottest first: Express tries them in this order. */
+export function createApp(context: GatewayContext): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('query parser', 'simple');
+  const allowed = new Map<string, Set<string>>();
+  const on = (method: 'get' | 'post', paths: readonly string[], handler: Handler): void => {
+    for (const path of paths) {
+      app[method](path, handler);
+      const methods = allowed.get(path) ?? new Set<string>();
+      allowed.set(path, methods.add(method.toUpperCase()));
+    }
+  };
+
+  for (const { format, route, paths, azure } of PROXIED) {
+    const path = paths[1] ?? route;
+    const errorShape = format === 'messages' ? 'anthropic' : 'openai';
+    on('post', paths, serveWithBody(context, { route, errorShape }, (running, raw) => startProxiedCall(context, running, raw, { format, path: format === 'messages' ? route : path })));
+    if (azure === undefined) continue;
+    for (const prefix of ['/openai/deployments', '/engines']) {
+      app.post(`${prefix}/:model/${azure}`, (req, res) => {
+        serveWithBody(context, { route, errorShape }, (running, raw) => startProxiedCall(context, running, raw, { format, path, modelFromPath: req.params.model }))(req, res);
+      });
+    }
+  }
+  on('post', ['/v1/messages/count_tokens', '/anthropic/v1/messages/count_tokens'], countTokens(context));
+  on('post', ['/v1/route'], routeDryRun(context));
+  on('get', ['/v1/models', '/models'], listModels(context));
+  for (const path of ['/v1/models/*id', '/models/*id']) {
+    app.get(path, (req, res) => showModel(context, [req.params['id']].flat().join('/'))(req, res));
+  }
+  on('get', ['/model/info', '/v1/model/info'], modelInfo(context));
+  on('get', ['/health/liveliness', '/health/liveness'], liveness());
+  on('get', ['/health/readiness'], readiness(context));
+  on('get', ['/health/config'], configHealth(context));
+  on('get', ['/health'], deploymentHealth(context));
+  on('get', ['/metrics'], metricsExposition(context));
+  on('get', ['/openapi.json'], apiDocument());
+  on('get', ['/docs', '/'], docsPage());
+
+  // The right path with the wrong method, before anything that matches whole prefixes.
+  for (const [path, methods] of allowed) {
+    app.all(path, (_req: IncomingMessage, res: ServerResponse) => {
+      sendError(res, new AppError('method_not_allowed', 'method_not_allowed', `Method Not Allowed. Allowed: ${[...methods].join(', ')}.`), {
+        shape: 'openai', requestId: undefined, extra: ['allow', [...methods].join(', ')],
+      });
+    });
+  }
+  const passthrough = createPassthrough(context);
+  for (const route of PASSTHROUGH_ROUTES) {
+    const handler = passthrough.openAi(route);
+    app.all([route, `${route}/*rest`, route.slice(3), `${route.slice(3)}/*rest`], handler);
+  }
+  for (const path of NOT_SUPPORTED) app.all([path, `${path}/*rest`], notSupported(path));
+  app.all('/:provider/*rest', (req, res, next) => {
+    const { provider } = req.params;
+    if (context.live.current.byProvider.has(provider)) passthrough.provider(provider)(req, res);
+    else next();
+  });
+
+  app.use((_req: IncomingMessage, res: ServerResponse) => {
+    sendError(res, new AppError('not_found', 'not_found', 'Not Found'), { shape: 'openai', requestId: undefined });
+  });
+  // Express tells an error handler by its four parameters. What gets here is a broken URL or a mistake of ours.
+  app.use((thrown: unknown, _req: IncomingMessage, res: ServerResponse, _next: () => void) => {
+    const malformed = thrown instanceof URIError;
+    sendError(res, malformed ? new AppError('invalid_request', 'invalid_path', 'The path is not valid percent-encoding.', { param: 'path' }) : toAppError(thrown), { shape: 'openai', requestId: undefined });
+  });
+  return app;
+}

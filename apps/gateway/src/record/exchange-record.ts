@@ -1,0 +1,29 @@
+import type { AppError } from '@pointsman/errors';
+import type { Decision } from '@pointsman/routing';
+import type { Usage } from '@pointsman/wire-formats';
+import type { Deployment } from '../snapshot/snapshot.ts';
+
+/** What is known about one proxied request; filled on the way, read once at its end by metrics, span, spend and audit. */
+export interface ExchangeRecord {
+  readonly operation: 'chat' | 'completions' | 'embeddings' | 'responses' | 'messages';
+  readonly stream: boolean;
+  readonly requestedModel: string;
+  group: string;
+  decision: Decision | undefined;
+  deployment: Deployment | undefined;
+  retries: number;
+  fallbacks: number;
+  /** Milliseconds spent waiting for providers before the first byte of the reply that was used. */
+  upstreamMs: number;
+  ttftMs: number | undefined;
+  usage: Usage | undefined;
+  /** True where the provider sent no usage and the figures are counted here. */
+  usageEstimated: boolean;
+  costUsd: number | undefined;
+  finishReason: string | undefined;
+  responseId: string | undefined;
+  error: AppError | undefined;
+  clientGone: boolean;
+  /** A broken stream was continued by another deployment. */
+  recovered: boolean;
+}

@@ -1,0 +1,133 @@
+import type { ProviderFault } from '@pointsman/providers';
+import { metric, type Metrics } from '@pointsman/telemetry';
+import type { Deployment } from '../snapshot/snapshot.ts';
+import type { ExchangeRecord } from './exchange-record.ts';
+
+/** One line of the outcome of a request on a route, for metrics. */
+export interface RequestOutcome {
+  readonly route: string;
+  readonly status: number;
+  readonly durationMs: number;
+  /** Undefined for requests that were refused before they became a call, and for routes that call nobody. */
+  readonly record: ExchangeRecord | undefined;
+}
+
+/** The gateway's metrics, with every name in one place (`libs/telemetry/src/metric-names.ts`). Model labels come from the configuration only. */
+export class GatewayMetrics {
+  readonly #requests;
+  readonly #duration;
+  readonly #overhead;
+  readonly #ttft;
+  readonly #tokens;
+  readonly #spend;
+  readonly #attempts;
+  readonly #retries;
+  readonly #fallbacks;
+  readonly #streamsEnded;
+  readonly #decisions;
+  readonly #decisionDuration;
+  readonly #decisionTimeouts;
+  readonly #activeStreams;
+  readonly #activeStreamsCount;
+  readonly #inflight;
+  readonly #configInfo;
+  readonly #reloads;
+  readonly #breakerState;
+
+  constructor(metrics: Metrics) {
+    this.#requests = metrics.counter(metric.GATEWAY_REQUESTS);
+    this.#duration = metrics.histogram(metric.GATEWAY_REQUEST_DURATION);
+    this.#overhead = metrics.histogram(metric.GATEWAY_OVERHEAD);
+    this.#ttft = metrics.histogram(metric.GATEWAY_TIME_TO_FIRST_TOKEN);
+    this.#tokens = metrics.counter(metric.GATEWAY_TOKENS);
+    this.#spend = metrics.counter(metric.GATEWAY_SPEND_USD);
+    this.#attempts = metrics.counter(metric.GATEWAY_PROVIDER_ATTEMPTS);
+    this.#retries = metrics.counter(metric.GATEWAY_RETRIES);
+    this.#fallbacks = metrics.counter(metric.GATEWAY_FALLBACKS);
+    this.#streamsEnded = metrics.counter(metric.GATEWAY_STREAMS_ENDED);
+    this.#decisions = metrics.counter(metric.ROUTER_DECISIONS);
+    this.#decisionDuration = metrics.histogram(metric.ROUTER_DECISION_DURATION);
+    this.#decisionTimeouts = metrics.counter(metric.ROUTER_DECISION_TIMEOUTS);
+    this.#activeStreams = metrics.gauge(metric.ACTIVE_LLM_STREAMS).labels();
+    this.#activeStreamsCount = metrics.gauge(metric.ACTIVE_STREAMS_COUNT).labels();
+    this.#inflight = metrics.gauge(metric.GATEWAY_INFLIGHT_REQUESTS).labels();
+    this.#configInfo = metrics.gauge(metric.GATEWAY_CONFIG_INFO);
+    this.#reloads = metrics.counter(metric.GATEWAY_CONFIG_RELOADS);
+    this.#breakerState = metrics.gauge(metric.CIRCUIT_BREAKER_STATE);
+  }
+
+  streamStarted(): void {
+    this.#activeStreams.inc(1);
+    this.#activeStreamsCount.inc(1);
+  }
+
+  streamEnded(): void {
+    this.#activeStreams.inc(-1);
+    this.#activeStreamsCount.inc(-1);
+  }
+
+  inflight(count: number): void {
+    this.#inflight.set(count);
+  }
+
+  attemptEnded({ configured }: Deployment, outcome: 'ok' | ProviderFault | 'abandoned'): void {
+    this.#attempts.labels(configured.group, configured.provider, outcome === 'abandoned' ? 'cancelled' : outcome).inc(1);
+  }
+
+  retried(group: string, reason: ProviderFault): void {
+    this.#retries.labels(group, reason).inc(1);
+  }
+
+  fellBack(from: string, to: string): void {
+    this.#fallbacks.labels(from, to).inc(1);
+  }
+
+  decisionTimedOut(strategy: string): void {
+    this.#decisionTimeouts.labels(strategy).inc(1);
+  }
+
+  configApplied(previous: string, revision: string): void {
+    if (previous !== '') this.#configInfo.remove(previous);
+    this.#configInfo.labels(revision).set(1);
+  }
+
+  reloaded(outcome: 'applied' | 'rejected' | 'unchanged'): void {
+    this.#reloads.labels(outcome).inc(1);
+  }
+
+  breakerChanged(target: string, state: 'closed' | 'open' | 'half-open'): void {
+    this.#breakerState.labels(target).set(metric.BREAKER_STATES[state === 'half-open' ? 'half_open' : state]);
+  }
+
+  /** Counts a request at its end, on every path. */
+  requestEnded({ route, status, durationMs, record }: RequestOutcome): void {
+    const deployment = record?.deployment;
+    const model = record === undefined || record.group === '' ? 'none' : record.group;
+    const provider = deployment?.configured.provider ?? 'none';
+    this.#requests.labels(route, model, provider, String(status)).inc(1);
+    this.#duration.labels(route, model).observe(durationMs / 1000);
+    if (record === undefined) return;
+    const { decision, usage, ttftMs } = record;
+    if (deployment !== undefined && !record.stream) this.#overhead.labels(route).observe(Math.max(0, durationMs - record.upstreamMs) / 1000);
+    if (decision !== undefined) {
+      this.#decisions.labels(decision.strategy, decision.modelVersion, decision.order[0]?.model ?? 'none').inc(1);
+      this.#decisionDuration.labels(decision.strategy).observe(decision.tookMs / 1000);
+    }
+    if (record.stream) {
+      if (ttftMs !== undefined) {
+        this.#ttft.labels(model, provider).observe(ttftMs / 1000);
+        this.#overhead.labels(route).observe(Math.max(0, ttftMs - record.upstreamMs) / 1000);
+      }
+      const outcome = record.clientGone ? 'client_gone' : record.error !== undefined ? 'error' : record.recovered ? 'recovered' : 'complete';
+      this.#streamsEnded.labels(model, outcome).inc(1);
+    }
+    if (usage !== undefined) {
+      this.#tokens.labels(model, 'prompt').inc(usage.promptTokens);
+      this.#tokens.labels(model, 'completion').inc(usage.completionTokens);
+      if (usage.cachedTokens > 0) this.#tokens.labels(model, 'cached').inc(usage.cachedTokens);
+      if (usage.cacheCreationTokens > 0) this.#tokens.labels(model, 'cache_creation').inc(usage.cacheCreationTokens);
+      if (usage.reasoningTokens > 0) this.#tokens.labels(model, 'reasoning').inc(usage.reasoningTokens);
+    }
+    if (record.costUsd !== undefined && record.costUsd > 0) this.#spend.labels(model).inc(record.costUsd);
+  }
+}

@@ -1,0 +1,73 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { readSettings, setting, telemetryVariables } from '@pointsman/service';
+import { z } from 'zod';
+
+const environmentSchema = z.object({
+  ...telemetryVariables,
+  PORT: setting.port().default(4000),
+  HOST: setting.text().default('0.0.0.0'),
+  CONFIG_PATH: setting.text().optional(),
+  LITELLM_CONFIG_PATH: setting.text().optional(),
+  LITELLM_MASTER_KEY: setting.text().optional(),
+  LLM_CANDIDATES_PATH: setting.text().optional(),
+  MODELS_DIR: setting.text().default('/app/models'),
+  RUN_DIR: setting.text().optional(),
+  POINTSMAN_HOME: setting.text().default('.pointsman'),
+  SHUTDOWN_STREAM_TIMEOUT_S: setting.decimal({ min: 0, max: 3600 }).default(30),
+  SHUTDOWN_DELAY_S: setting.decimal({ min: 0, max: 300 }).default(0),
+  CONFIG_POLL_INTERVAL_S: setting.decimal({ min: 0.1, max: 3600 }).default(5),
+  REQUEST_HEADERS_TIMEOUT_S: setting.decimal({ min: 0.1, max: 600 }).default(15),
+  REQUEST_BODY_TIMEOUT_S: setting.decimal({ min: 0.1, max: 3600 }).default(60),
+});
+
+/** Everything the gateway takes from its environment, checked and resolved to absolute paths. */
+export interface GatewaySettings {
+  readonly telemetry: z.output<typeof environmentSchema>;
+  readonly host: string;
+  readonly port: number;
+  readonly configPath: string;
+  /** `llm_candidates.json` beside the config, or `LLM_CANDIDATES_PATH`. */
+  readonly candidatesPath: string | undefined;
+  readonly masterKey: string | undefined;
+  readonly modelsDir: string;
+  readonly runDir: string;
+  readonly home: string;
+  /** How long running streams may go on after SIGTERM. */
+  readonly drainLimitMs: number;
+  /** How long a draining gateway keeps answering 503 although nothing runs any more, so that balancers notice. */
+  readonly drainDelayMs: number;
+  readonly configPollMs: number;
+  readonly requestHeadersTimeoutMs: number;
+  readonly requestBodyTimeoutMs: number;
+  /** The environment that `os.environ/NAME` of the configuration refers to. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/**
+ * Reads the gateway's settings.
+ * @throws SettingsError with every problem found.
+ */
+export function readGatewaySettings(env: Readonly<Record<string, string | undefined>>): GatewaySettings {
+  const read = readSettings(environmentSchema, env);
+  const home = resolve(read.POINTSMAN_HOME);
+  const configured = read.CONFIG_PATH ?? read.LITELLM_CONFIG_PATH;
+  const homeConfig = join(home, 'config.yaml');
+  return {
+    telemetry: read,
+    host: read.HOST,
+    port: read.PORT,
+    configPath: resolve(configured ?? (existsSync(homeConfig) ? homeConfig : '/app/config/config.yaml')),
+    candidatesPath: read.LLM_CANDIDATES_PATH === undefined ? undefined : resolve(read.LLM_CANDIDATES_PATH),
+    masterKey: read.LITELLM_MASTER_KEY,
+    modelsDir: resolve(read.MODELS_DIR),
+    runDir: resolve(read.RUN_DIR ?? (existsSync('/app/run') ? '/app/run' : join(home, 'run'))),
+    home,
+    drainLimitMs: read.SHUTDOWN_STREAM_TIMEOUT_S * 1000,
+    drainDelayMs: read.SHUTDOWN_DELAY_S * 1000,
+    configPollMs: read.CONFIG_POLL_INTERVAL_S * 1000,
+    requestHeadersTimeoutMs: read.REQUEST_HEADERS_TIMEOUT_S * 1000,
+    requestBodyTimeoutMs: read.REQUEST_BODY_TIMEOUT_S * 1000,
+    env,
+  };
+}

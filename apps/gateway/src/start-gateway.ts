@@ -1,0 +1,128 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseGatewayConfig, type ParsedGatewayConfig } from '@pointsman/gateway-config';
+import { LiveValue } from '@pointsman/live-value';
+import { loadPriceMap } from '@pointsman/pricing';
+import { providerIds, UpstreamPools } from '@pointsman/providers';
+import { CircuitBreakers, Cooldowns, RetryBudget } from '@pointsman/resilience';
+import { DeploymentStatsRegistry, strategyNames } from '@pointsman/routing';
+import { telemetrySettings } from '@pointsman/service';
+import { startTelemetry, type Telemetry } from '@pointsman/telemetry';
+import { systemClock } from '@pointsman/timing';
+import { MasterKeyStore } from './access/key-store.ts';
+import { unlimited } from './access/limits.ts';
+import { generatedMasterKey } from './access/master-key.ts';
+import { LiveKeyStore } from './access/live-key-store.ts';
+import type { GatewayContext } from './endpoints/gateway-context.ts';
+import { createApp } from './http/create-app.ts';
+import { DrainGate } from './http/drain-gate.ts';
+import { listen } from './http/listen.ts';
+import { GatewayMetrics } from './record/gateway-metrics.ts';
+import type { GatewaySettings } from './settings.ts';
+import { adoptSettings, compileSnapshot, emptySnapshot, type SnapshotParts } from './snapshot/compile-snapshot.ts';
+import { followConfig } from './snapshot/follow-config.ts';
+import { version } from './version.ts';
+
+export interface Gateway {
+  readonly url: string;
+  readonly telemetry: Telemetry;
+  /** Reads the configuration again. Never rejects: what is wrong with it is reported and the old one serves on. */
+  reload(reason: string): Promise<void>;
+  /** Refuses new work, lets running work finish up to the limit, ends the rest with an error frame. */
+  drain(): Promise<void>;
+  /** Closes listener, watcher and pools. Telemetry stays: whoever started the process flushes it last. */
+  close(): Promise<void>;
+}
+
+const servedProviders: ReadonlySet<string> = new Set(providerIds);
+const EMPTY_CONFIG = 'model_list: []';
+
+/** Builds the parts, wires them and listens. main.ts and tests both start the gateway here. */
+export async function startGateway(settings: GatewaySettings, signal: AbortSignal): Promise<Gateway> {
+  const telemetry = startTelemetry(telemetrySettings(settings.telemetry, { name: 'pointsman-gateway', version }));
+  const { logger } = telemetry;
+  const metrics = new GatewayMetrics(telemetry.metrics);
+  const gate = new DrainGate();
+  telemetry.metrics.onCollect(() => metrics.inflight(gate.running));
+
+  // Outside every snapshot on purpose: a reload keeps warm connections, open breakers and what was learned of deployments.
+  const clock = systemClock;
+  const pools = new UpstreamPools();
+  const breakers = new CircuitBreakers({ clock, onChange: ({ name, state, previous }) => {
+    metrics.breakerChanged(name, state);
+    logger.warn('circuit breaker changed', { target: name, state, previous });
+  } });
+  const parts: SnapshotParts = {
+    pools, breakers, clock, random: Math.random, env: settings.env, prices: loadPriceMap(),
+    cooldowns: new Cooldowns({ clock }), retryBudget: new RetryBudget({ clock }), stats: new DeploymentStatsRegistry(),
+    onDecisionProblem: (problem, strategy, cause) => {
+      metrics.decisionTimedOut(strategy);
+      logger.oncePerState(`strategy ${strategy}`).change(problem, 'error', 'strategy failed, default order used', { strategy, problem, reason: cause });
+    },
+  };
+  const parse = (question: Pick<Parameters<typeof parseGatewayConfig>[0], 'files' | 'candidates'>): ParsedGatewayConfig => parseGatewayConfig({
+    ...question, env: settings.env, providerIds: servedProviders, implementedStrategies: new Set<string>(strategyNames),
+    providerOfModel: (model) => parts.prices.get(model)?.provider,
+  });
+  const live = new LiveValue(emptySnapshot(parse({ files: EMPTY_CONFIG }).config), (snapshot) => snapshot.close());
+
+  const generated = settings.masterKey === undefined ? await generatedMasterKey(settings.home) : undefined;
+  if (generated?.created === true) logger.warn('master key generated: none is configured by LITELLM_MASTER_KEY or general_settings.master_key', { path: generated.path });
+  const fallbackKey = settings.masterKey ?? generated?.key ?? '';
+  const keys = new LiveKeyStore(new MasterKeyStore(fallbackKey));
+
+  const follower = followConfig({
+    configPath: settings.configPath, candidatesPath: settings.candidatesPath, pollMs: settings.configPollMs, live, logger, metrics, now: () => clock.now(),
+    parse: (files, candidates) => parse({ files, ...(candidates === undefined ? {} : { candidates }) }),
+    compile: ({ config }) => compileSnapshot(config, parts),
+    adopt: (snapshot) => {
+      adoptSettings(snapshot, parts);
+      keys.replace(new MasterKeyStore(snapshot.config.masterKey ?? fallbackKey));
+    },
+  });
+  const context: GatewayContext = {
+    live, gate, telemetry, metrics, keys, limits: unlimited, pools, breakers, prices: parts.prices,
+    dispatch: {
+      retryBudget: parts.retryBudget, cooldowns: parts.cooldowns, random: Math.random,
+      onFallback: (from, to) => metrics.fellBack(from, to),
+      onRetry: (group, reason) => metrics.retried(group, reason),
+      onAttemptEnd: (deployment, outcome) => metrics.attemptEnded(deployment, outcome),
+    },
+    reloadReport: () => follower.report(),
+  };
+  await follower.reload('start');
+  const { server, url, port } = await listen(createApp(context), {
+    host: settings.host, port: settings.port, headersTimeoutMs: settings.requestHeadersTimeoutMs, bodyTimeoutMs: settings.requestBodyTimeoutMs,
+  });
+  const pidFile = join(settings.runDir, 'gateway.pid');
+  await mkdir(settings.runDir, { recursive: true }).then(() => writeFile(pidFile, `${String(process.pid)}\n`)).catch((error: unknown) => {
+    logger.warn('pid file not written: config-sync cannot signal this gateway', { path: pidFile, reason: error });
+  });
+  logger.info('listening', { url, port, config_path: settings.configPath, ready: live.current.ready });
+
+  return {
+    url,
+    telemetry,
+    reload: (reason) => follower.reload(reason),
+    async drain() {
+      const startedAt = clock.monotonic();
+      logger.info('draining', { running: gate.running, limit_ms: settings.drainLimitMs });
+      const ended = await gate.drain(settings.drainLimitMs);
+      const passed = clock.monotonic() - startedAt;
+      if (passed < settings.drainDelayMs && !signal.aborted) await new Promise((resolve) => setTimeout(resolve, settings.drainDelayMs - passed));
+      logger.info('drained', { ended_by_limit: ended, took_ms: Math.round(clock.monotonic() - startedAt) });
+    },
+    async close() {
+      await follower.close();
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeIdleConnections();
+      // What still holds a socket now has had its answer: a peer that does not read it may not keep the process.
+      const stragglers = setTimeout(() => server.closeAllConnections(), 1_000);
+      await closed;
+      clearTimeout(stragglers);
+      live.close();
+      await pools.close();
+      await rm(pidFile, { force: true }).catch(() => undefined);
+    },
+  };
+}

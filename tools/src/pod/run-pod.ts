@@ -1,0 +1,134 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { ensureConfig } from './default-config.ts';
+import { ensureMasterKey } from './master-key.ts';
+import { POD_APPS, type PodPlaces } from './pod-apps.ts';
+import { startPodProcess, type PodProcess } from './pod-process.ts';
+import { portProblem } from './port-check.ts';
+import { listeningUrl, readableLine } from './readable-log.ts';
+
+/** Variables that every app must have as the pod decided them. */
+const PINNED: ReadonlySet<string> = new Set(['HOST', 'PORT', 'CONFIG_PATH', 'LITELLM_MASTER_KEY', 'HEALTH_PORT', 'POINTSMAN_HOME']);
+
+export interface RunPodOptions {
+  /** The checkout whose apps are started. */
+  readonly root: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** A configuration of the caller's own. */
+  readonly config: string | undefined;
+  /** Every log line on the terminal, not only warnings. */
+  readonly verbose: boolean;
+}
+
+const say = (text: string): void => console.log(text);
+const complain = (text: string): void => console.error(text);
+
+function banner(url: string, { places, configNote }: { readonly places: PodPlaces; readonly configNote: string }): string {
+  return `
+  Pointsman is listening on ${url}
+
+  master key   ${places.masterKey}
+  config       ${places.configFile} (${configNote})
+  logs         ${places.home}/logs
+  API docs     ${url}/docs
+
+  Try it:
+  curl ${url}/v1/chat/completions -H 'authorization: Bearer ${places.masterKey}' -H 'content-type: application/json' -d '{"model":"auto","messages":[{"role":"user","content":"Hello, who answers?"}]}'
+
+  Ctrl-C stops it.
+`;
+}
+
+/**
+ * Runs the pod as local processes until a signal comes or one of them ends. Resolves to the exit code: 0 after a signal,
+ * else the code of the app that ended.
+ */
+export async function runPod({ root, env, config, verbose }: RunPodOptions): Promise<number> {
+  const home = resolve(env['POINTSMAN_HOME'] ?? join(root, '.pointsman'));
+  for (const folder of ['logs', 'models', 'run', 'objects', 'config', 'spool']) mkdirSync(join(home, folder), { recursive: true, mode: 0o700 });
+
+  const port = Number(env['PORT'] ?? 4_000);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    complain(`PORT must be a number from 0 to 65535, not ${JSON.stringify(env['PORT'])}.`);
+    return 78;
+  }
+  const host = env['HOST'] ?? '127.0.0.1';
+  const problem = await portProblem(host, port);
+  if (problem !== undefined) {
+    complain(problem);
+    return 1;
+  }
+
+  const given = config ?? env['CONFIG_PATH'] ?? env['LITELLM_CONFIG_PATH'];
+  const configFile = given === undefined ? join(home, 'config.yaml') : resolve(env['INIT_CWD'] ?? process.cwd(), given);
+  if (given !== undefined && !existsSync(configFile)) {
+    complain(`There is no configuration file ${configFile}.`);
+    return 78;
+  }
+  const state = given === undefined ? ensureConfig(configFile, env) : 'given';
+  const configNote = { written: 'just written', renewed: 'renewed: your provider keys or this version changed', unchanged: 'generated; edit it freely', edited: 'yours; `npm start` leaves it alone', given: 'yours' }[state];
+  const masterKey = env['LITELLM_MASTER_KEY'] ?? ensureMasterKey(join(home, 'master-key'));
+  const places: PodPlaces = { home, configFile, masterKey, host, port };
+
+  const processes: PodProcess[] = [];
+  const ready = new Set<string>();
+  let stopping = false;
+  for (const app of POD_APPS) {
+    const entry = join(root, 'apps', app.name, 'src', 'main.ts');
+    if (!existsSync(entry)) continue;
+    const own = app.env(places);
+    // What names a place of the pod is ours to say; anything else the caller may have set.
+    const pinned = Object.fromEntries(Object.entries(own).filter(([name]) => PINNED.has(name)));
+    const appEnv = { ...own, ...env, ...pinned };
+    processes.push(startPodProcess({
+      name: app.name, entry, env: appEnv, logFile: join(home, 'logs', `${app.name}.log`),
+      onLine: (line) => {
+        const url = listeningUrl(line);
+        if (url !== undefined && !ready.has(app.name)) {
+          ready.add(app.name);
+          if (app.name === 'gateway') say(banner(url, { places, configNote }));
+        }
+        const readable = readableLine(app.name, line);
+        if (verbose || readable.isWarning) complain(readable.text);
+      },
+    }));
+  }
+  if (processes.length === 0) {
+    complain('This checkout has no app to start (apps/*/src/main.ts).');
+    return 1;
+  }
+
+  const stopped = Promise.withResolvers<'signal'>();
+  let firstSignalAt = 0;
+  const onSignal = (): void => {
+    // npm passes on the Ctrl-C that the terminal has sent already: the same wish twice within a moment is one.
+    if (stopping && performance.now() - firstSignalAt > 1_000) {
+      for (const one of processes) one.signal('SIGKILL');
+      return;
+    }
+    if (stopping) return;
+    stopping = true;
+    firstSignalAt = performance.now();
+    stopped.resolve('signal');
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+
+  const first = await Promise.race([stopped.promise, ...processes.map(async (one) => ({ name: one.name, code: await one.ended }))]);
+  if (first === 'signal') {
+    say('Stopping: letting requests finish.');
+  } else {
+    stopping = true;
+    firstSignalAt = performance.now();
+    complain(`${first.name} ended with exit code ${first.code}${ready.has(first.name) ? '' : ' before it was ready'}; stopping the pod. Its log: ${join(home, 'logs', `${first.name}.log`)}`);
+  }
+  // One after the other: the exporters still take what the gateway has to say at its end.
+  for (const one of processes) {
+    one.signal('SIGTERM');
+    const code = await one.ended;
+    if (code !== 0 && one.name !== (first === 'signal' ? undefined : first.name)) complain(`${one.name} ended with exit code ${code}.`);
+  }
+  if (first === 'signal') return 0;
+  // A pod that lost an app has failed, also when the app thought that it was done.
+  return first.code === 0 ? 1 : first.code;
+}
+
