@@ -9,6 +9,7 @@ import { chooseCores } from './measure/cores.ts';
 import { type MemoryGrowth, runMemory } from './measure/run-memory.ts';
 import { type ProfileRun, runProfile } from './measure/run-profile.ts';
 import { type Entrant, type Figures, runRounds, sliceCount } from './measure/run-rounds.ts';
+import { takeTurn } from './measure/take-turn.ts';
 import type { BenchOptions } from './options.ts';
 import { machineFacts } from './report/machine-facts.ts';
 import { markdownReport } from './report/markdown-report.ts';
@@ -26,6 +27,7 @@ export async function runBench(options: BenchOptions): Promise<number> {
   console.log(`${machine.cores} cores, Node ${machine.nodeVersion}; contestant on core ${cores.contestant ?? 'any'}, load on core ${cores.load ?? 'any'}.`);
   const available = await prepareAll(chosen, absent);
 
+  await using _turn = await takeTurn({ onWait: () => console.log('Another bench runs on this machine; waiting for its end.') });
   const arena = await startArena({ cores, chunkIntervalMs: options.chunkIntervalMs });
   const interrupted = (signal: NodeJS.Signals): void => {
     const end = (): never => process.exit(signal === 'SIGINT' ? 130 : 143);

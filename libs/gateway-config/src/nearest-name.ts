@@ -10,8 +10,8 @@ const LONGEST_COMPARED = 100;
 export function nearestName(name: string, known: Iterable<string>): string | undefined {
   const limit = Math.max(2, Math.floor(name.length / 3));
   const names = [...known];
-  const best = closest(name, names);
-  if (best !== undefined && best.edits <= limit) return best.name;
+  const best = closest(name, names, limit);
+  if (best !== undefined) return best.name;
   const longer = name.length < 4 ? [] : names.filter((candidate) => candidate.startsWith(name));
   return longer.length === 1 ? longer[0] : undefined;
 }
@@ -23,7 +23,7 @@ export function nearestName(name: string, known: Iterable<string>): string | und
  * therefore callers list what providers are known to take.
  */
 export function slipOf(name: string, known: Iterable<string>): string | undefined {
-  const best = closest(name, known);
+  const best = closest(name, known, 2);
   if (best === undefined) return undefined;
   if (best.edits === 0) return best.name;
   const shorter = Math.min(name.length, best.name.length);
@@ -31,13 +31,15 @@ export function slipOf(name: string, known: Iterable<string>): string | undefine
   return best.edits <= limit ? best.name : undefined;
 }
 
-function closest(name: string, known: Iterable<string>): { readonly name: string; readonly edits: number } | undefined {
+/** The nearest name within `limit` edits. Names whose lengths differ by more are not looked at: most of hundreds. */
+function closest(name: string, known: Iterable<string>, limit: number): { readonly name: string; readonly edits: number } | undefined {
   if (name.length > LONGEST_COMPARED) return undefined;
   const folded = fold(name);
   let best: { name: string; edits: number } | undefined;
   for (const candidate of known) {
+    if (Math.abs(candidate.length - name.length) > limit) continue;
     const edits = editsBetween(folded, fold(candidate));
-    if (best === undefined || edits < best.edits) best = { name: candidate, edits };
+    if (edits <= limit && (best === undefined || edits < best.edits)) best = { name: candidate, edits };
     if (edits === 0) break;
   }
   return best;

@@ -1,5 +1,5 @@
 import type { JsonObject, JsonValue } from '@pointsman/schemas';
-import { isMap, isScalar, isSeq, LineCounter, parseDocument, type Document, type ScalarTag, type YAMLError } from 'yaml';
+import { isMap, isScalar, isSeq, LineCounter, parseDocument, visit, type Document, type Pair, type ScalarTag, type YAMLError, type YAMLMap } from 'yaml';
 import type { ConfigProblem } from './gateway-config.ts';
 import { showPath, type Path } from './path.ts';
 
@@ -20,7 +20,7 @@ export interface YamlFile {
 
 export type YamlOutcome = { readonly file: YamlFile } | { readonly problems: readonly ConfigProblem[] };
 
-const MAX_FILE_CHARACTERS = 4 * 1024 * 1024;
+const MAX_FILE_CHARACTERS = 2 * 1024 * 1024;
 /** YAML 1.2 section 5.1. */
 const CONTROL_CHARACTER = new RegExp('[\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]');
 const MAX_DEPTH = 48;
@@ -53,7 +53,7 @@ export function readYaml({ path, text }: ConfigFile): YamlOutcome {
   let document: Document;
   try {
     document = parseDocument(text, {
-      version: '1.1', lineCounter: lines, prettyErrors: false, logLevel: 'error', keepSourceTokens: false,
+      version: '1.1', lineCounter: lines, prettyErrors: false, uniqueKeys: false, logLevel: 'error', keepSourceTokens: false,
       customTags: (tags) => [...tags.filter((tag) => typeof tag !== 'object' || !(UNWANTED_TAGS.has(tag.tag) || ('format' in tag && tag.format === 'TIME'))), ...BOOLEANS],
     });
   } catch (error) {
@@ -61,6 +61,10 @@ export function readYaml({ path, text }: ConfigFile): YamlOutcome {
   }
   if (document.errors.length > 0) {
     return { problems: document.errors.slice(0, MAX_PROBLEMS_OF_SYNTAX).map((error) => syntaxProblem(path, error, lines)) };
+  }
+  const repeated = repeatedKeys(document).slice(0, MAX_PROBLEMS_OF_SYNTAX);
+  if (repeated.length > 0) {
+    return { problems: repeated.map((offset) => ({ path: '', message: 'the same key appears twice in one mapping', file: path, ...columnOf(lines.linePos(offset)) })) };
   }
   if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) return refuse('the file is empty');
   if (!isMap(document.contents)) return refuse('expected a mapping of sections (model_list, router_settings, …) at the top', { line: 1, col: 1 });
@@ -89,7 +93,6 @@ const SYNTAX: Readonly<Partial<Record<string, string>>> = {
   BAD_SCALAR_START: 'a plain value starts with a character that needs quotes (@, `, %, …)',
   BLOCK_AS_IMPLICIT_KEY: 'a nested mapping or list starts on the line of another key',
   BLOCK_IN_FLOW: 'an indented block inside { } or [ ]',
-  DUPLICATE_KEY: 'the same key appears twice in one mapping',
   MISSING_CHAR: 'a closing quote, bracket, comma or colon is missing',
   MULTILINE_IMPLICIT_KEY: 'a key spans more than one line: is a colon missing?',
   MULTIPLE_DOCS: 'more than one YAML document (---) in the file',
@@ -102,6 +105,27 @@ const SYNTAX: Readonly<Partial<Record<string, string>>> = {
 function syntaxProblem(file: string, error: YAMLError, lines: LineCounter): ConfigProblem {
   const at = lines.linePos(error.pos[0]);
   return { path: '', message: `not valid YAML: ${SYNTAX[error.code] ?? error.code.toLowerCase().replaceAll('_', ' ')}`, file, line: at.line, column: at.col };
+}
+
+/** Where keys are written a second time. The library's own check compares every key with every other, which a wide mapping makes slow. */
+function repeatedKeys(document: Document): readonly number[] {
+  const offsets: number[] = [];
+  visit(document, {
+    Map: (_position, map) => {
+      const seen = new Set<string>();
+      for (const { key } of map.items) {
+        if (!isScalar(key) || key.value === '<<') continue;
+        const name = String(key.value);
+        if (seen.has(name)) offsets.push(key.range?.[0] ?? 0);
+        seen.add(name);
+      }
+    },
+  });
+  return offsets;
+}
+
+function columnOf(at: { readonly line: number; readonly col: number }): { readonly line: number; readonly column: number } {
+  return { line: at.line, column: at.col };
 }
 
 interface Budget {
@@ -149,12 +173,18 @@ function plain(value: unknown, path: Path, budget: Budget, refuse: (path: Path, 
 }
 
 function locator(document: Document, lines: LineCounter): YamlFile['locate'] {
+  const index = new Map<unknown, ReadonlyMap<string, Pair>>();
+  const pairOf = (map: YAMLMap, key: string): Pair | undefined => {
+    let pairs = index.get(map);
+    if (pairs === undefined) index.set(map, pairs = new Map(map.items.flatMap((pair) => (isScalar(pair.key) ? [[String(pair.key.value), pair] as const] : []))));
+    return pairs.get(key);
+  };
   return (path) => {
     let node: unknown = document.contents;
     let offset = 0;
     for (const step of path) {
       if (isMap(node)) {
-        const pair = node.items.find((item) => (isScalar(item.key) ? String(item.key.value) === String(step) : false));
+        const pair = pairOf(node, String(step));
         if (pair === undefined) break;
         offset = (isScalar(pair.key) ? pair.key.range?.[0] : undefined) ?? offset;
         node = pair.value;

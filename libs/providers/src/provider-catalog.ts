@@ -74,5 +74,9 @@ function loadCatalog(): ProviderCatalog {
   return { entries: providers, find: (id) => byId.get(id) ?? byId.get(PROVIDER_ALIASES.get(id) ?? '') };
 }
 
-/** What is known of every provider: where it is, how it authenticates, and where its OpenAI body differs. */
+/**
+ * What is known of every provider: where it is, how it authenticates, and where its OpenAI body differs.
+ * Ids, URLs, variables, renames and quirks are those of litellm 1.106.2 (MIT licence), so that its configurations find the same providers here;
+ * fixed headers, address rules and the reasons in `leftOut` are ours and were not tried against the live services.
+ */
 export const providerCatalog: ProviderCatalog = loadCatalog();

@@ -10,12 +10,14 @@ afterAll(() => pools.close());
 
 class Heard implements WireListener {
   status = 0;
+  readonly statuses: number[] = [];
   bytes = '';
   error: ProviderError | undefined;
   readonly #over = Promise.withResolvers<void>();
   readonly over = this.#over.promise;
   onHead(status: number): void {
     this.status = status;
+    this.statuses.push(status);
   }
   onBytes(chunk: Buffer): void {
     this.bytes += chunk.toString();
@@ -69,7 +71,7 @@ test('the second reset in a row is a failure', async () => {
 });
 
 test('a reply of which one byte had come is not asked for again', async () => {
-  await using upstream = await startScriptedUpstream({ reply: [ok, { framing: 'raw', steps: ['HTTP/1.1 2', { waitMs: 20 }, { end: 'reset' }] }, ok] });
+  await using upstream = await startScriptedUpstream({ reply: [ok, { framing: 'raw', steps: ['HTTP/1.1 2', { end: 'fin' }] }, ok] });
   const lease = pools.acquire(upstream.url);
   await exchange(upstream.url);
   expect((await exchange(upstream.url)).error).toBeDefined();
@@ -94,7 +96,7 @@ test('a chunk that is not framed as one is a bad reply', async () => {
 
 test('interim responses are passed over', async () => {
   await using upstream = await startScriptedUpstream({ reply: { framing: 'raw', steps: ['HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n', 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'] } });
-  expect(await exchange(upstream.url)).toMatchObject({ status: 200, bytes: 'ok', error: undefined });
+  expect(await exchange(upstream.url)).toMatchObject({ statuses: [200], bytes: 'ok', error: undefined });
 });
 
 test('silence while paused is not the provider\'s', async () => {
@@ -113,6 +115,50 @@ test('silence while paused is not the provider\'s', async () => {
   call.resume();
   await heard.over;
   expect(heard).toMatchObject({ bytes: 'ab', error: undefined });
+  lease.release();
+});
+
+test('silence after a pause counts again', async () => {
+  await using upstream = await startScriptedUpstream({ reply: { framing: 'chunked', steps: [{ end: 'stall' }] } });
+  const lease = pools.acquire(upstream.url);
+  const heard = new Heard();
+  const call = startWireCall({ provider: 'test', dispatcher: lease.dispatcher, origin: upstream.url, path: '/', method: 'POST', headers: {}, body: '{}', headersTimeoutMs: 5000, idleTimeoutMs: 30 }, heard);
+  call.pause();
+  await expect.poll(() => heard.statuses).toEqual([200]);
+  const { promise: waited, resolve } = Promise.withResolvers<void>();
+  setTimeout(resolve, 80); // the idle timer fires once while paused
+  await waited;
+  expect(heard.error).toBeUndefined();
+  call.resume();
+  await heard.over;
+  expect(heard.error?.fault).toBe('timeout');
+  lease.release();
+});
+
+test('a pause before the head takes effect with it', async () => {
+  await using upstream = await startScriptedUpstream({ reply: json({ ok: true }) });
+  const lease = pools.acquire(upstream.url);
+  const heard = new Heard();
+  const call = startWireCall({ provider: 'test', dispatcher: lease.dispatcher, origin: upstream.url, path: '/', method: 'POST', headers: {}, body: '{}', headersTimeoutMs: 5000, idleTimeoutMs: 5000 }, heard);
+  call.pause();
+  await expect.poll(() => heard.statuses).toEqual([200]);
+  await expect.poll(() => upstream.calls[0]?.finished).toBe(true);
+  expect(heard.bytes).toBe('');
+  call.resume();
+  await heard.over;
+  expect(heard.bytes).toBe('{"ok":true}');
+  lease.release();
+});
+
+test('a request that cannot even be written fails after the start has returned', async () => {
+  await using upstream = await startScriptedUpstream({ reply: ok });
+  const lease = pools.acquire(upstream.url);
+  const heard = new Heard();
+  startWireCall({ provider: 'test', dispatcher: lease.dispatcher, origin: upstream.url, path: '/', method: 'POST', headers: { 'x-a': 'b\r\nc: d' }, body: '{}', headersTimeoutMs: 5000, idleTimeoutMs: 5000 }, heard);
+  expect(heard.error).toBeUndefined();
+  await heard.over;
+  expect(heard.error).toBeDefined();
+  expect(upstream.calls).toHaveLength(0);
   lease.release();
 });
 

@@ -54,7 +54,6 @@ class WireExchange implements ProviderCall, Dispatcher.DispatchHandler, Connecti
   #timer: NodeJS.Timeout | undefined;
   #connection: UpstreamConnection | undefined;
   #bytesSeen = false;
-  #retried = false;
   #headSeen = false;
   #done = false;
   #begun = false;
@@ -131,7 +130,6 @@ class WireExchange implements ProviderCall, Dispatcher.DispatchHandler, Connecti
 
   onResponseError(_controller: Dispatcher.DispatchController, error: unknown): void {
     if (this.#metClosingConnection(error)) {
-      this.#retried = true;
       this.#controller = undefined;
       this.#request.dispatcher.dispatchFresh?.(this.#options(), this);
       return;
@@ -148,10 +146,10 @@ class WireExchange implements ProviderCall, Dispatcher.DispatchHandler, Connecti
   /**
    * Whether the server closed a kept-alive connection just as the request was written to it. undici puts a request that it has not yet
    * written onto another connection by itself, and fails one that it has written. That one is sent once more, as browsers and Go do,
-   * when the socket had answered before and not one byte of an answer came (RFC 9112, 9.3.1).
+   * when the socket had answered before and not one byte of an answer came (RFC 9112, 9.3.1). The fresh connection has answered nothing: once is all.
    */
   #metClosingConnection(error: unknown): boolean {
-    if (this.#done || this.#retried || this.#bytesSeen || (this.#connection?.answered ?? 0) === 0 || this.#request.dispatcher.dispatchFresh === undefined) return false;
+    if (this.#done || this.#bytesSeen || (this.#connection?.answered ?? 0) === 0 || this.#request.dispatcher.dispatchFresh === undefined) return false;
     const code = errorCode(error);
     return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE';
   }

@@ -102,6 +102,7 @@ describe('the other bodies', () => {
     [checkCompletionBody, { model: 'm' }, 'prompt'],
     [checkCompletionBody, { model: 'm', prompt: [] }, 'prompt'],
     [checkCompletionBody, { model: 'm', prompt: 7 }, 'prompt'],
+    [checkCompletionBody, { model: 'm', prompt: [[1, 'x']] }, 'prompt[0][1]'],
     [checkEmbeddingBody, { model: 'm' }, 'input'],
     [checkEmbeddingBody, { model: 'm', input: { a: 1 } }, 'input'],
     [checkEmbeddingBody, { model: 'm', input: 'x', dimensions: 0 }, 'dimensions'],

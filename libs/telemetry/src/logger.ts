@@ -1,5 +1,5 @@
 import { pino, stdTimeFunctions, type Logger as PinoLogger } from 'pino';
-import { redactFields, redactText } from './redact.ts';
+import { addRedacted, redactText } from './redact.ts';
 import type { Span } from './span.ts';
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
@@ -35,15 +35,18 @@ export interface Logger {
 }
 
 const MAX_STATE_KEYS = 10_000;
+const SEVERITY: Readonly<Record<LogLevel, number>> = { debug: 20, info: 30, warn: 40, error: 50, silent: Infinity };
 
 class PinoBackedLogger implements Logger {
   readonly #pino: PinoLogger;
   readonly #bound: Readonly<Record<string, unknown>> | undefined;
   readonly #span: Pick<Span, 'traceId' | 'spanId'> | undefined;
   readonly #states: Map<string, string>;
+  readonly #severity: number;
 
   constructor(line: PinoLogger, states: Map<string, string>, bound: Readonly<Record<string, unknown>> | undefined, span: Pick<Span, 'traceId' | 'spanId'> | undefined) {
     this.#pino = line;
+    this.#severity = SEVERITY[line.level as LogLevel];
     this.#states = states;
     this.#bound = bound;
     this.#span = span;
@@ -63,11 +66,11 @@ class PinoBackedLogger implements Logger {
   }
 
   isEnabled(level: LineLevel): boolean {
-    return this.#pino.isLevelEnabled(level);
+    return SEVERITY[level] >= this.#severity;
   }
 
   child(fields: LogFields): Logger {
-    return new PinoBackedLogger(this.#pino, this.#states, Object.assign(Object.create(null), this.#bound, redactFields(fields)) as Record<string, unknown>, this.#span);
+    return new PinoBackedLogger(this.#pino, this.#states, addRedacted({ ...this.#bound }, fields), this.#span);
   }
 
   forSpan(span: Pick<Span, 'traceId' | 'spanId'>): Logger {
@@ -88,13 +91,10 @@ class PinoBackedLogger implements Logger {
   }
 
   #write(level: LineLevel, message: string, fields: LogFields | undefined): void {
-    if (!this.#pino.isLevelEnabled(level)) return;
-    const line = Object.create(null) as Record<string, unknown>;
-    if (this.#span !== undefined) {
-      line['trace_id'] = this.#span.traceId;
-      line['span_id'] = this.#span.spanId;
-    }
-    Object.assign(line, this.#bound, fields === undefined ? undefined : redactFields(fields));
+    if (SEVERITY[level] < this.#severity) return;
+    const span = this.#span;
+    const line: Record<string, unknown> = span === undefined ? { ...this.#bound } : { trace_id: span.traceId, span_id: span.spanId, ...this.#bound };
+    if (fields !== undefined) addRedacted(line, fields);
     this.#pino[level](line, redactText(message));
   }
 }

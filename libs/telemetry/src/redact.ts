@@ -30,18 +30,18 @@ export function redactText(text: string): string {
   return result.length > MAX_STRING_LENGTH ? `${result.slice(0, MAX_STRING_LENGTH)}… (${text.length} characters)` : result;
 }
 
-function redactEntries(source: object, depth: number): Record<string, unknown> {
-  // Without a prototype: a key `__proto__` of a logged object is data, not a prototype.
-  const result = Object.create(null) as Record<string, unknown>;
+function redactEntries(target: Record<string, unknown>, source: object, depth: number): Record<string, unknown> {
   let count = 0;
   for (const [name, value] of Object.entries(source)) {
+    // Assigning it would set the prototype; nobody needs to read it in a log.
+    if (name === '__proto__') continue;
     if ((count += 1) > MAX_ENTRIES) {
-      result['…'] = 'more entries';
+      target['…'] = 'more entries';
       break;
     }
-    result[name] = isSecretName(name) && value !== undefined && value !== null ? MASK : redact(value, depth + 1);
+    target[name] = isSecretName(name) && value !== undefined && value !== null ? MASK : redact(value, depth + 1);
   }
-  return result;
+  return target;
 }
 
 /**
@@ -75,10 +75,10 @@ export function redact(value: unknown, depth = 0): unknown {
     const items = value.slice(0, MAX_ENTRIES).map((item) => redact(item, depth + 1));
     return value.length > MAX_ENTRIES ? [...items, `… ${value.length} items`] : items;
   }
-  return redactEntries(value as object, depth);
+  return redactEntries({}, value as object, depth);
 }
 
-/** The fields of a log line, made safe to print. */
-export function redactFields(fields: object): Record<string, unknown> {
-  return redactEntries(fields, 0);
+/** Adds fields, made safe to print, to a log line. */
+export function addRedacted(line: Record<string, unknown>, fields: object): Record<string, unknown> {
+  return redactEntries(line, fields, 0);
 }

@@ -231,13 +231,21 @@ async function converse(socket: Socket, connection: number, answer: (call: Upstr
 async function play(socket: Socket, script: Script, call: UpstreamCall, closed: Promise<void>): Promise<boolean> {
   const framing = script.framing ?? 'content-length';
   const run = async (steps: readonly ScriptStep[], isBody: boolean): Promise<boolean> => {
-    for (const step of steps) {
+    for (const [index, step] of steps.entries()) {
       if (socket.destroyed) return false;
       if (typeof step === 'string' || step instanceof Uint8Array) {
         const bytes = Buffer.from(step);
         if (bytes.length === 0) continue;
-        await write(socket, isBody && framing === 'chunked' ? Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n')]) : bytes, call, closed);
-        call.bytesSent += bytes.length;
+        const framed = isBody && framing === 'chunked' ? Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n')]) : bytes;
+        await write(socket, framed, closed, {
+          onFull: () => { call.blocked = true; },
+          onTaken: () => {
+            call.blocked = false;
+            call.bytesSent += bytes.length;
+            // A client may leave as soon as it has the last byte: that is no abort.
+            if (isBody && framing !== 'chunked' && index === steps.length - 1) call.finished = true;
+          },
+        });
       } else if ('waitMs' in step) {
         await Promise.race([delay(step.waitMs), closed]);
       } else if ('until' in step) {
@@ -253,10 +261,10 @@ async function play(socket: Socket, script: Script, call: UpstreamCall, closed: 
     return !socket.destroyed;
   };
   if (!(await run(script.before ?? [], false))) return false;
-  if (framing !== 'raw') await write(socket, Buffer.from(head(script, framing), 'latin1'), call, closed);
+  if (framing !== 'raw') await write(socket, Buffer.from(head(script, framing), 'latin1'), closed);
   if (!(await run(script.steps, true))) return false;
   call.finished = true;
-  if (framing === 'chunked') await write(socket, Buffer.from('0\r\n\r\n'), call, closed);
+  if (framing === 'chunked') await write(socket, Buffer.from('0\r\n\r\n'), closed);
   if (framing === 'close' || framing === 'raw') socket.end();
   return framing === 'content-length' || framing === 'chunked';
 }
@@ -275,18 +283,26 @@ function head(script: Script, framing: 'content-length' | 'chunked' | 'close'): 
   return `${lines.join('\r\n')}\r\n\r\n`;
 }
 
+interface WriteListener {
+  /** The socket's buffer is full. */
+  onFull(): void;
+  /** The socket has taken the bytes and has room again. */
+  onTaken(): void;
+}
+
 /** Writes and then lets the loop turn, so that two writes do not arrive as one read. */
-async function write(socket: Socket, bytes: Buffer, call: UpstreamCall, closed: Promise<void>): Promise<void> {
+async function write(socket: Socket, bytes: Buffer, closed: Promise<void>, listener?: WriteListener): Promise<void> {
   if (socket.destroyed) return;
   if (!socket.write(bytes)) {
-    call.blocked = true;
+    listener?.onFull();
     const drained = Promise.withResolvers<void>();
     const onDrain = (): void => drained.resolve();
     socket.once('drain', onDrain);
     await Promise.race([drained.promise, closed]);
     socket.off('drain', onDrain);
-    call.blocked = false;
+    if (socket.destroyed) return;
   }
+  listener?.onTaken();
   await nextTurn();
 }
 

@@ -69,6 +69,11 @@ describe('SseParser', () => {
     expect(parser.end().incomplete).toBe(false);
   });
 
+  test('a name belongs to one event only', () => {
+    const text = 'event: a\ndata: 1\n\ndata: 2\n\nevent: b\n\ndata: 3\n\n';
+    expect(parseAll([Buffer.from(text)]).events).toEqual([{ event: 'a', data: '1' }, { event: '', data: '2' }, { event: '', data: '3' }]);
+  });
+
   test('keeps no reference to the bytes of a chunk, which the caller may reuse', () => {
     const parser = new SseParser();
     const chunk = Buffer.concat([Buffer.from('data: '), Buffer.from('😀').subarray(0, 2)]);
@@ -108,7 +113,7 @@ describe('SseParser', () => {
       seed = (Math.imul(seed, 1_103_515_245) + 12_345) & 0x7fffffff;
       return (seed >>> 8) % below;
     };
-    const pieces = ['data: ', 'data:', 'data', 'event: ', 'event:x', ':', '\n', '\n\n', '\r', '\r\n', '\r\n\r\n', 'é', '😀', '{"a":1}', ' ', 'id: 1', '\uFEFF', 'x'].map((piece) => Buffer.from(piece));
+    const pieces = ['data: ', 'data:', 'data', 'event: ', 'event:x', ':', '\n', '\n\n', '\r', '\r\n', '\r\n\r\n', 'é', '😀', '{"a":1}', 'event: a\n', 'data: b\n\n', 'data: c\n', ' ', 'id: 1', '\uFEFF', 'x'].map((piece) => Buffer.from(piece));
     const stray = [Buffer.from([0xc3]), Buffer.from([0xf0, 0x9f]), Buffer.from([0x80]), Buffer.from([0xff])];
     for (let round = 0; round < 3000; round += 1) {
       const parts = Array.from({ length: 1 + random(14) }, () => (random(12) === 0 ? stray[random(stray.length)] : pieces[random(pieces.length)]) as Buffer);

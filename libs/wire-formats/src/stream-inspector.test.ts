@@ -129,7 +129,7 @@ describe('the shortcut for plain text frames', () => {
 
   test('a learnt frame, cut or damaged at any byte, is judged as parsing judges it', () => {
     const good = chunk({ content: 'Hello wörld \\ "' }, {}, { obfuscation: 'abc' }).data;
-    const damaged: string[] = [];
+    const damaged: string[] = [`${good}x`, `${good}}`, good + good, `${good} `];
     for (let at = 0; at < good.length; at += 1) {
       damaged.push(good.slice(0, at), good.slice(0, at) + good.slice(at + 1), `${good.slice(0, at)}"${good.slice(at)}`, `${good.slice(0, at)}\\${good.slice(at)}`, `${good.slice(0, at)}\n${good.slice(at)}`);
     }
@@ -140,6 +140,14 @@ describe('the shortcut for plain text frames', () => {
       const fresh = chat().inspect({ event: '', data });
       expect([facts.malformed, facts.hasContent, facts.finishReason, facts.value], data).toEqual([fresh.malformed, fresh.hasContent, fresh.finishReason, fresh.value]);
     }
+  });
+
+  test('frames of another choice are never taken for text of the first', () => {
+    const inspector = chat({ collectText: true });
+    for (const content of ['a', 'b', 'c']) expect(inspector.inspect(chunk({ content }, { index: 1 })).hasContent).toBe(true);
+    expect(inspector.inspect(chunk({ content: '' }, { index: 1 })).hasContent).toBe(false);
+    expect(inspector.collectedText()).toBe('');
+    expect(inspector.canContinue()).toBe(false);
   });
 
   test('a finish reason after many text frames is seen', () => {

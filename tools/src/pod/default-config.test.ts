@@ -1,8 +1,11 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parseGatewayConfig } from '@pointsman/gateway-config';
+import { loadPriceMap } from '@pointsman/pricing';
+import { providerIds as servedIds } from '@pointsman/providers';
 import { temporaryDirectory } from '@pointsman/testing';
 import { expect, test } from 'vitest';
-import { defaultConfig, ensureConfig } from './default-config.ts';
+import { defaultConfig, ensureConfig, KEYED_PROVIDERS } from './default-config.ts';
 import { ensureMasterKey } from './master-key.ts';
 
 test('without a provider key the group auto chooses between four simulated models of rising price', () => {
@@ -23,6 +26,19 @@ test('a provider key adds its models and a wildcard by reference, and keeps made
   expect(text).not.toMatch(/model_name: auto\b.*\n.*\n\s+model: simulated/);
 });
 
+test('the gateway takes the configuration without a warning, with no key and with all of them, and every named model has a price', () => {
+  const keys = Object.fromEntries(KEYED_PROVIDERS.map((provider) => [provider.keys[0] ?? '', 'sk-x']));
+  const providerIds: ReadonlySet<string> = new Set(servedIds);
+  for (const env of [{}, keys]) {
+    const { config, warnings } = parseGatewayConfig({ files: defaultConfig(env), env: { ...env, LITELLM_MASTER_KEY: 'sk-0123456789abcdef0123' }, providerIds });
+    expect(warnings).toEqual([]);
+    expect(config.models.some(({ group }) => group === 'auto')).toBe(true);
+  }
+  const prices = loadPriceMap();
+  const unpriced = KEYED_PROVIDERS.flatMap(({ id, models }) => models.filter((model) => prices.findPrice({ provider: id, model }) === undefined).map((model) => `${id}/${model}`));
+  expect(unpriced).toEqual([]);
+});
+
 test('a generated file is renewed when the keys change, and left alone once a person has edited it', async () => {
   await using directory = await temporaryDirectory();
   const file = join(directory.path, 'config.yaml');
@@ -37,7 +53,7 @@ test('a generated file is renewed when the keys change, and left alone once a pe
 
 test('the master key is made once, for its owner only', async () => {
   await using directory = await temporaryDirectory();
-  const file = join(directory.path, 'master-key');
+  const file = join(directory.path, 'master_key');
   const key = ensureMasterKey(file);
   expect(key).toMatch(/^sk-[\w-]{32}$/);
   expect(ensureMasterKey(file)).toBe(key);

@@ -10,7 +10,8 @@ interface KeyedProvider {
   readonly models: readonly string[];
 }
 
-const KEYED_PROVIDERS: readonly KeyedProvider[] = [
+/** Every provider that a key can switch on. */
+export const KEYED_PROVIDERS: readonly KeyedProvider[] = [
   { id: 'openai', keys: ['OPENAI_API_KEY'], models: ['gpt-5.4-mini', 'gpt-5.5'] },
   { id: 'anthropic', keys: ['ANTHROPIC_API_KEY'], models: ['claude-haiku-4-5', 'claude-sonnet-5'] },
   { id: 'gemini', keys: ['GEMINI_API_KEY', 'GOOGLE_API_KEY'], models: ['gemini-3.5-flash', 'gemini-2.5-pro'] },
@@ -28,10 +29,10 @@ const KEYED_PROVIDERS: readonly KeyedProvider[] = [
 
 /** The simulated models, cheapest first, with prices in USD per token as `model_info` has them. */
 const SIMULATED = [
-  { model: 'simulated/swift', input: '0.0000001', output: '0.0000004', about: 'first token after 40 ms, 400 tokens/s, terse' },
-  { model: 'simulated/steady', input: '0.0000006', output: '0.0000024', about: '120 ms, 160 tokens/s, plain' },
-  { model: 'simulated/sage', input: '0.000003', output: '0.000012', about: '300 ms, 90 tokens/s, structured' },
-  { model: 'simulated/oracle', input: '0.000015', output: '0.00006', about: '600 ms, 60 tokens/s, thorough' },
+  { model: 'simulated/swift', input: '0.0000001', output: '0.0000004', about: 'first token after 30 ms, 800 tokens/s, terse' },
+  { model: 'simulated/steady', input: '0.0000006', output: '0.0000024', about: '80 ms, 400 tokens/s, plain' },
+  { model: 'simulated/sage', input: '0.000003', output: '0.000012', about: '160 ms, 250 tokens/s, structured' },
+  { model: 'simulated/oracle', input: '0.000015', output: '0.00006', about: '320 ms, 160 tokens/s, thorough' },
 ] as const;
 
 const HEADER = /^# generated ([0-9a-f]{64})\n/;

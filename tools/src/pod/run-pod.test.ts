@@ -46,7 +46,7 @@ test('the pod tells where it listens, shows warnings in words, keeps the log, an
   await using directory = await temporaryDirectory();
   await using pod = await startPod(directory.path);
   const url = await pod.url();
-  const key = (await readFile(join(directory.path, '.pointsman/master-key'), 'utf8')).trim();
+  const key = (await readFile(join(directory.path, '.pointsman/master_key'), 'utf8')).trim();
   expect(await (await fetch(url)).text()).toBe(key);
   expect(pod.stdout()).toContain(`curl ${url}/v1/chat/completions -H 'authorization: Bearer ${key}'`);
   await eventually(() => expect(pod.stderr()).toContain('warn gateway a key is not acted on key=x'));

@@ -67,7 +67,7 @@ export async function runPod({ root, env, config, verbose }: RunPodOptions): Pro
   }
   const state = given === undefined ? ensureConfig(configFile, env) : 'given';
   const configNote = { written: 'just written', renewed: 'renewed: your provider keys or this version changed', unchanged: 'generated; edit it freely', edited: 'yours; `npm start` leaves it alone', given: 'yours' }[state];
-  const masterKey = env['LITELLM_MASTER_KEY'] ?? ensureMasterKey(join(home, 'master-key'));
+  const masterKey = env['LITELLM_MASTER_KEY'] ?? ensureMasterKey(join(home, 'master_key'));
   const places: PodPlaces = { home, configFile, masterKey, host, port };
 
   const processes: PodProcess[] = [];

@@ -220,6 +220,7 @@ export class Dispatch implements AttemptListener {
 
   onComplete(attempt: Attempt, text: string): void {
     if (this.#settle(attempt, 'ok') === undefined) return;
+    if (this.#continuing !== undefined) this.#record.recovered = true;
     if (!this.#writer.headSent) {
       this.#record.ttftMs = this.#exchange.elapsedMs();
       this.#writer.startStream();

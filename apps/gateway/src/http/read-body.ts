@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { AppError } from '@pointsman/errors';
 import { isJsonObject, type JsonObject } from '@pointsman/schemas';
@@ -52,7 +52,8 @@ export function readBody(req: IncomingMessage, maxBytes: number, done: (error: A
     settle(undefined, rest === undefined ? first ?? Buffer.alloc(0) : Buffer.concat(rest, size));
   });
   const gone = (cause?: unknown): void => {
-    settle(new AppError('client_closed', 'client_closed_request', 'The client left before its request was complete.', { cause }), undefined);
+    // `close` follows every request, whole or cut: an error object is made only for the cut one.
+    if (!settled) settle(new AppError('client_closed', 'client_closed_request', 'The client left before its request was complete.', { cause }), undefined);
   };
   req.on('error', gone);
   req.on('close', gone);
@@ -91,11 +92,13 @@ function findHazard(value: unknown, path: string, depth: number): string | undef
  */
 export function parseJsonBody(raw: Buffer): JsonBody {
   if (raw.length === 0) throw invalid('Invalid JSON payload: the request body is empty; a JSON object was expected.');
-  if (!isUtf8(raw)) throw invalid('Invalid JSON payload: the request body is not valid UTF-8.');
+  // Most bodies are ASCII, and ASCII is checked and copied several times faster than UTF-8.
+  const ascii = isAscii(raw);
+  if (!ascii && !isUtf8(raw)) throw invalid('Invalid JSON payload: the request body is not valid UTF-8.');
   const start = raw.length >= 3 && raw[0] === 0xef && raw[1] === 0xbb && raw[2] === 0xbf ? 3 : 0;
   let value: unknown;
   try {
-    value = JSON.parse(start === 0 ? raw.toString('utf8') : raw.toString('utf8', start));
+    value = JSON.parse(ascii ? raw.latin1Slice() : raw.utf8Slice(start));
   } catch (cause) {
     // V8 quotes the text around the mistake: a prompt must not come back in an error or a log line.
     const position = /position (\d+)(?: \(line (\d+) column (\d+)\))?/.exec(cause instanceof Error ? cause.message : '');

@@ -16,6 +16,9 @@ const AWS_FAULTS: Readonly<Record<string, ProviderFault>> = {
   ExpiredTokenException: 'auth',
   UnrecognizedClientException: 'auth',
   InvalidSignatureException: 'auth',
+  ServiceUnavailableException: 'overloaded',
+  InternalServerException: 'server_error',
+  ModelStreamErrorException: 'server_error',
 };
 
 /** The provider's words, fit for a client: one line, without anything that looks like a credential, at most 500 characters. */
@@ -56,7 +59,10 @@ export function replyError({ provider, status, headers, text, secrets }: FailedR
 /** The error of an error object inside a stream that had begun with success. */
 export function streamError(provider: string, value: JsonObject, secrets: readonly string[]): ProviderError {
   const error = errorFromValue(value, { provider, status: undefined, headers: {}, secret: undefined, nowMs: Date.now() }, 'stream_error');
-  return new ProviderError(error.fault, provider, providerMessage(error.message, secrets), error.upstreamStatus === undefined ? {} : { upstreamStatus: error.upstreamStatus });
+  // Inside a stream AWS writes the same names in lower camel case.
+  const type = value['type'];
+  const awsFault = typeof type === 'string' && type.endsWith('Exception') ? AWS_FAULTS[`${type.charAt(0).toUpperCase()}${type.slice(1)}`] : undefined;
+  return new ProviderError(awsFault ?? error.fault, provider, providerMessage(error.message, secrets), error.upstreamStatus === undefined ? {} : { upstreamStatus: error.upstreamStatus });
 }
 
 /** `google.rpc.RetryInfo` among the details of a Google error, in milliseconds. https://cloud.google.com/apis/design/errors#error_details */

@@ -8,10 +8,13 @@ export interface SimulatedModel {
   readonly style: 'terse' | 'plain' | 'structured' | 'thorough';
 }
 
-/** The four models of a pod without provider keys: the better, the slower (and by the default configuration the dearer). */
+/**
+ * The four models of a pod without provider keys: the better, the slower (and by the default configuration the dearer).
+ * The slowest still answers whole within about a second: a first request must not seem to hang.
+ */
 export const SIMULATED_MODELS: ReadonlyMap<string, SimulatedModel> = new Map([
-  ['swift', { ttftMs: 40, tokensPerSecond: 400, style: 'terse' }],
-  ['steady', { ttftMs: 120, tokensPerSecond: 160, style: 'plain' }],
-  ['sage', { ttftMs: 300, tokensPerSecond: 90, style: 'structured' }],
-  ['oracle', { ttftMs: 600, tokensPerSecond: 60, style: 'thorough' }],
+  ['swift', { ttftMs: 30, tokensPerSecond: 800, style: 'terse' }],
+  ['steady', { ttftMs: 80, tokensPerSecond: 400, style: 'plain' }],
+  ['sage', { ttftMs: 160, tokensPerSecond: 250, style: 'structured' }],
+  ['oracle', { ttftMs: 320, tokensPerSecond: 160, style: 'thorough' }],
 ]);

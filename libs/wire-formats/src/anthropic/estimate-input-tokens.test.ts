@@ -8,7 +8,7 @@ test('counts four characters a token over system, messages and tools, and never 
   expect(estimateInputTokens(turn('x'.repeat(400)))).toBe(104);
   expect(estimateInputTokens(turn([{ type: 'text', text: 'x'.repeat(400) }]))).toBe(104);
   expect(estimateInputTokens({ system: 'x'.repeat(40), messages: [] })).toBe(10);
-  expect(estimateInputTokens({ tools: [{ name: 'f', input_schema: { type: 'object' } }], messages: [] })).toBe(13);
+  expect(estimateInputTokens({ tools: [{ name: 'f', input_schema: { type: 'object' } }], messages: [] })).toBe(12);
 });
 
 test('a picture counts as a picture, not as its base64; a tool result as its words; earlier reasoning not at all', () => {

@@ -63,6 +63,15 @@ describe('a Responses request as a chat request', () => {
     expect(responsesToChat({ model: 'm', input }, new Set(['reasoning'] as const))['messages']).toEqual(expected.map((message) => (message.role === 'assistant' ? { ...message, reasoning_content: 'hm' } : message)));
   });
 
+  test('calls made one after the other, each with its result, are turns of their own', () => {
+    const call = (id: string): JsonObject => ({ type: 'function_call', call_id: id, name: 'f', arguments: '{}' });
+    const output = (id: string): JsonObject => ({ type: 'function_call_output', call_id: id, output: id });
+    const turn = (id: string): object[] => [
+      { role: 'assistant', content: null, tool_calls: [{ id, type: 'function', function: { name: 'f', arguments: '{}' } }] }, { role: 'tool', tool_call_id: id, content: id },
+    ];
+    expect(responsesToChat({ model: 'm', input: [call('a'), output('a'), call('b'), output('b')] })['messages']).toEqual([...turn('a'), ...turn('b')]);
+  });
+
   test.each([
     [{ previous_response_id: 'resp_1' }, 'previous_response_id'],
     [{ conversation: 'conv_1' }, 'conversation'],

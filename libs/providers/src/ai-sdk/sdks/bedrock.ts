@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ProviderError } from '../../provider-error.ts';
 import { defineNative } from '../dialect.ts';
 import type { UnsignedRequest } from '../upstream-fetch.ts';
 import { bedrockDialect } from './bedrock-dialect.ts';
@@ -39,7 +40,9 @@ export const bedrock = defineNative({
       ? () => Promise.resolve<AwsCredentials>({ accessKeyId: settings.aws_access_key_id ?? '', secretAccessKey: settings.aws_secret_access_key ?? '', sessionToken: settings.aws_session_token })
       : await defaultChain(settings.aws_profile_name, region);
     const sign = async ({ url, headers, body }: UnsignedRequest): Promise<Record<string, string>> => {
-      const { accessKeyId, secretAccessKey, sessionToken } = await credentials();
+      const { accessKeyId, secretAccessKey, sessionToken } = await credentials().catch((cause: unknown) => {
+        throw new ProviderError('auth', deployment.provider, 'No AWS credentials could be had for this deployment.', { cause });
+      });
       const { authorization: _placeholder, ...signable } = headers;
       const signer = new AwsV4Signer({ url, method: 'POST', headers: signable, body, region, service: 'bedrock', accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) });
       return Object.fromEntries((await signer.sign()).headers);

@@ -1,6 +1,8 @@
 import { isJsonObject, type JsonObject } from '@pointsman/schemas';
+import type { AuthClient } from 'google-auth-library';
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { ProviderError } from '../../provider-error.ts';
 import type { DeploymentSettings } from '../../provider.ts';
 import { defineNative } from '../dialect.ts';
 import { anthropicDialect } from './anthropic-dialect.ts';
@@ -8,6 +10,8 @@ import { googleDialect } from './google-dialect.ts';
 import { firstOf, misconfigured, optionalText } from './settings.ts';
 
 const TOKEN_URL = 'https://oauth2.googleapis.com/token';
+const SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
+const TOKEN_TIMEOUT_MS = 10_000;
 const DEFAULT_LOCATION = 'us-central1';
 
 export const vertexAi = defineNative({
@@ -16,7 +20,6 @@ export const vertexAi = defineNative({
     vertex_credentials: z.union([z.string().min(1), z.looseObject({})]).nullish(),
   }),
   async load(settings, deployment, { fetch, env }) {
-    const { GoogleAuth } = await import('google-auth-library');
     const credentials = await credentialsOf(settings.vertex_credentials ?? firstOf(env, 'VERTEXAI_CREDENTIALS', 'VERTEX_CREDENTIALS'), deployment);
     const project = settings.vertex_project ?? settings.vertex_ai_project ?? firstOf(env, 'VERTEXAI_PROJECT', 'GOOGLE_CLOUD_PROJECT') ?? textOf(credentials?.['project_id']);
     const location = settings.vertex_location ?? settings.vertex_ai_location ?? firstOf(env, 'VERTEXAI_LOCATION', 'VERTEX_LOCATION') ?? DEFAULT_LOCATION;
@@ -25,12 +28,13 @@ export const vertexAi = defineNative({
     if (!/^[\w.:-]+$/.test(project)) throw misconfigured(deployment, 'has a vertex_project that is not a project id');
 
     // One client for the deployment: it holds the access token until shortly before it expires.
-    const auth = new GoogleAuth({
-      scopes: ['https://www.googleapis.com/auth/cloud-platform'],
-      ...(credentials === undefined ? {} : { credentials }),
-      clientOptions: { transporterOptions: { fetchImplementation: fetchToken(textOf(credentials?.['token_uri']), env) } },
+    const authClient = await authClientOf(credentials, env);
+    const getAccessToken = authClient.getAccessToken.bind(authClient);
+    authClient.getAccessToken = () => getAccessToken().catch((cause: unknown) => {
+      // google-auth's errors carry the request, and with it the signed assertion: only their kind is told.
+      const refused = isJsonObject(cause) && cause['response'] !== undefined;
+      throw new ProviderError(refused ? 'auth' : 'unreachable', deployment.provider, refused ? 'Google refused the credentials of this deployment.' : "Google's token endpoint could not be reached.");
     });
-    const authClient = await auth.getClient();
     const googleAuthOptions = { authClient };
     const root = deployment.apiBase?.replace(/\/+$/, '') ?? `https://${hostOf(location)}`;
     const baseOf = (version: string, publisher: string): string => (isBareOrigin(root) ? `${root}/${version}/projects/${project}/locations/${location}/publishers/${publisher}` : root);
@@ -49,6 +53,17 @@ export const vertexAi = defineNative({
     return { ...common, dialect: googleDialect('googleVertex'), language: vertex.languageModel(deployment.model), embedding: vertex.embeddingModel(deployment.model) };
   },
 });
+
+async function authClientOf(credentials: JsonObject | undefined, env: Readonly<Record<string, string | undefined>>): Promise<AuthClient> {
+  const { GoogleAuth, JWT } = await import('google-auth-library');
+  const transporterOptions = { fetchImplementation: fetchToken(textOf(credentials?.['token_uri']), env) };
+  if (credentials?.['type'] === 'service_account') {
+    const [email, key, keyId] = [textOf(credentials['client_email']), textOf(credentials['private_key']), textOf(credentials['private_key_id'])];
+    return new JWT({ scopes: [SCOPE], transporterOptions, ...(email === undefined ? {} : { email }), ...(key === undefined ? {} : { key }), ...(keyId === undefined ? {} : { keyId }) });
+  }
+  // Users' credentials, workload identity federation, the metadata server.
+  return new GoogleAuth({ scopes: [SCOPE], clientOptions: { transporterOptions }, ...(credentials === undefined ? {} : { credentials }) }).getClient();
+}
 
 /** `vertex_credentials` is a path, JSON text or the object itself; undefined leaves Google's default credentials. */
 async function credentialsOf(given: unknown, deployment: DeploymentSettings): Promise<JsonObject | undefined> {
@@ -70,7 +85,7 @@ async function credentialsOf(given: unknown, deployment: DeploymentSettings): Pr
  */
 function fetchToken(tokenUri: string | undefined, env: Readonly<Record<string, string | undefined>>): typeof globalThis.fetch {
   const target = tokenUri ?? env['GOOGLE_TOKEN_URI'];
-  return (input, init) => globalThis.fetch(target !== undefined && String(input) === TOKEN_URL ? target : input, { ...init, redirect: 'error' });
+  return (input, init) => globalThis.fetch(target !== undefined && String(input) === TOKEN_URL ? target : input, { ...init, redirect: 'error', signal: AbortSignal.timeout(TOKEN_TIMEOUT_MS) });
 }
 
 function hostOf(location: string): string {
