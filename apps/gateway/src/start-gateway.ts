@@ -55,6 +55,7 @@ export async function startGateway(settings: GatewaySettings, signal: AbortSigna
   const parts: SnapshotParts = {
     pools, breakers, clock, random: Math.random, env: settings.env, prices: loadPriceMap(),
     cooldowns: new Cooldowns({ clock }), retryBudget: new RetryBudget({ clock }), stats: new DeploymentStatsRegistry(),
+    onProviderProblem: ({ group, configuredModel }, problem) => logger.oncePerState(`provider ${group} ${configuredModel}`).change(problem, 'warn', 'deployment cannot be called yet', { model_group: group, model: configuredModel, problem }),
     onDecisionProblem: (problem, strategy, cause) => {
       metrics.decisionTimedOut(strategy);
       logger.oncePerState(`strategy ${strategy}`).change(problem, 'error', 'strategy failed, default order used', { strategy, problem, reason: cause });
@@ -91,6 +92,7 @@ export async function startGateway(settings: GatewaySettings, signal: AbortSigna
     reloadReport: () => follower.report(),
   };
   await follower.reload('start');
+  await telemetry.librariesTraced;
   const { server, url, port } = await listen(createApp(context), {
     host: settings.host, port: settings.port, headersTimeoutMs: settings.requestHeadersTimeoutMs, bodyTimeoutMs: settings.requestBodyTimeoutMs,
   });

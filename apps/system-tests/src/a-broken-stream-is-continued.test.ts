@@ -25,6 +25,8 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
   'reports-an-error': sse([...withoutEnd(chunksOf(['Once upon ', 'a time ', 'there '], FIRST)), { error: { message: 'out of memory', type: 'server_error' } }]),
   'falls-silent': sse(withoutEnd(chunksOf(['Once upon ', 'a time ', 'there '], FIRST)), { done: false, end: 'stall' }),
   'goes-on': sse([...chunksOf(['was ', 'a fox.'], SECOND), usageOf(SECOND, 9, 2)]),
+  // Some servers name the role in every chunk.
+  'goes-on-with-roles': sse([...['was ', 'a fox.'].map((content) => ({ ...SECOND, object: 'chat.completion.chunk', created: 1, choices: [{ index: 0, delta: { role: 'assistant', content }, finish_reason: null }] })), ...chunksOf([], SECOND).slice(1)]),
   'goes-on-and-breaks-off': sse(withoutEnd(chunksOf(['was '], SECOND)), { done: false, end: 'fin' }),
   'ends-the-tale': sse([...chunksOf(['a fox.'], THIRD), usageOf(THIRD, 11, 1)]),
   'breaks-at-once': sse([], { done: false, end: 'reset' }),
@@ -39,6 +41,7 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
   'done-too-early': ['ends-early', 'goes-on'],
   'error-object': ['reports-an-error', 'goes-on'],
   'stall': ['falls-silent', 'goes-on'],
+  'roles-everywhere': ['breaks-off', 'goes-on-with-roles'],
   'twice': ['breaks-off', 'goes-on-and-breaks-off', 'ends-the-tale'],
   'second-breaks-at-once': ['breaks-off', 'breaks-at-once', 'goes-on'],
   'both-break': ['breaks-off', 'goes-on-and-breaks-off'],
@@ -108,6 +111,10 @@ describe('with stream_recovery: continue', () => {
     expectOneStream(await ask(group));
     expect(newCalls()).toHaveLength(2);
     expect(newCalls()[1]?.json).toMatchObject({ model: 'goes-on', messages: [...question.messages, { role: 'assistant', content: PARTIAL }] });
+  });
+
+  test('a client hears the role once, although the second provider names it in every chunk', async () => {
+    expectOneStream(await ask('roles-everywhere'));
   });
 
   test('the continuation may itself be continued, from all that the client has', async () => {

@@ -71,6 +71,49 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
   ...Object.fromEntries(Object.entries(BROKEN_BEFORE_CONTENT).map(([name, { script }]) => [name, script])),
 };
 
+/** Events with a type of their own, as Anthropic's and the Responses streams have them. */
+function typedSse(events: readonly { readonly type: string }[], end?: 'fin' | 'reset' | 'stall'): Script {
+  return { ...sse([], { done: false }), steps: [...events.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`), ...(end === undefined ? [] : [{ end }])] };
+}
+
+const anthropicBegin = [
+  { type: 'message_start', message: { id: 'msg_1', type: 'message', role: 'assistant', model: 'native', content: [], stop_reason: null, stop_sequence: null, usage: { input_tokens: 5, output_tokens: 1 } } },
+  { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
+];
+const anthropicWords = WORDS.map((text) => ({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } }));
+const anthropicEnd = [
+  { type: 'content_block_stop', index: 0 }, { type: 'message_delta', delta: { stop_reason: 'end_turn', stop_sequence: null }, usage: { output_tokens: 3 } }, { type: 'message_stop' },
+];
+const anthropicError = { type: 'error', error: { type: 'overloaded_error', message: 'Overloaded' } };
+const response = { id: 'resp_1', object: 'response', created_at: 1, status: 'in_progress', model: 'native', output: [] };
+const responsesBegin = [
+  { type: 'response.created', sequence_number: 0, response }, { type: 'response.in_progress', sequence_number: 1, response },
+  { type: 'response.output_item.added', sequence_number: 2, output_index: 0, item: { id: 'msg_1', type: 'message', status: 'in_progress', role: 'assistant', content: [] } },
+];
+const responsesWords = WORDS.map((delta, index) => ({ type: 'response.output_text.delta', sequence_number: 3 + index, item_id: 'msg_1', output_index: 0, content_index: 0, delta }));
+const responsesEnd = [{ type: 'response.completed', sequence_number: 6, response: { ...response, status: 'completed', usage: { input_tokens: 5, output_tokens: 3, total_tokens: 8 } } }];
+const responsesError = { type: 'error', code: 'server_error', message: 'The engine fell over.', param: null, sequence_number: 5 };
+
+/** The streams of providers that speak the client's format themselves: begin, words, end, and how they say that they failed. */
+const NATIVE = {
+  anthropic: { format: 'messages', begin: anthropicBegin, words: anthropicWords, end: anthropicEnd, error: anthropicError },
+  openai: { format: 'responses', begin: responsesBegin, words: responsesWords, end: responsesEnd, error: responsesError },
+} as const;
+
+function nativeScripts({ begin, words: said, end, error }: (typeof NATIVE)[keyof typeof NATIVE]): Readonly<Record<string, Script>> {
+  return {
+    'native-whole': typedSse([...begin, ...said, ...end]),
+    'native-fin': typedSse([...begin, ...said.slice(0, 2)], 'fin'),
+    'native-rst': typedSse([...begin, ...said.slice(0, 2)], 'reset'),
+    'native-ended': typedSse([...begin, ...said.slice(0, 2)]),
+    'native-error': typedSse([...begin, ...said.slice(0, 2), error]),
+    'native-stall': typedSse([...begin, ...said.slice(0, 2)], 'stall'),
+    'native-nothing': typedSse([]),
+    'native-begun-only': typedSse(begin, 'fin'),
+    'native-error-first': typedSse([...begin, error]),
+  };
+}
+
 interface Route {
   readonly path: string;
   body(model: string): object;
@@ -185,6 +228,63 @@ for (const [format, route] of Object.entries(ROUTES)) {
     });
   });
 }
+
+describe.each(Object.entries(NATIVE))('a stream of %s in its own format', (provider, native) => {
+  const route: Route = ROUTES[native.format] ?? { path: '', body: () => ({}), ending: '' };
+  let natives: ScriptedUpstream;
+  let own: GatewayUnderTest;
+
+  beforeAll(async () => {
+    natives = await startScriptedUpstream({ scripts: nativeScripts(native) });
+    const entry = (group: string, model: string, order: number): object => ({
+      model_name: group, litellm_params: { model: `${provider}/${model}`, api_base: provider === 'anthropic' ? natives.url : `${natives.url}/v1`, api_key: 'sk-of-the-provider', stream_timeout: STREAM_TIMEOUT_S, order },
+    });
+    own = await startGatewayUnderTest({
+      config: {
+        model_list: Object.keys(nativeScripts(native)).flatMap((name) => [entry(name, name, 1), entry(`group-${name}`, name, 1), entry(`group-${name}`, 'native-whole', 2)]),
+        router_settings: { num_retries: 1, disable_cooldowns: true, breaker: { failures: 1000 } },
+      },
+    });
+  }, 60_000);
+
+  afterAll(async () => {
+    await own[Symbol.asyncDispose]();
+    await natives.close();
+  });
+
+  const askNative = async (model: string): Promise<StreamedReply> => readStream(await own.post(route.path, { ...route.body(model), num_retries: 1 }));
+
+  test('arrives whole', async () => {
+    expectWhole(await askNative('native-whole'), route);
+  });
+
+  test.each(['native-fin', 'native-rst', 'native-ended', 'native-error', 'native-stall'])('ends with one error when it breaks after content: %s', async (fault) => {
+    const reply = await askNative(fault);
+    expect(reply.text).toBe(PARTIAL_TEXT);
+    expect(reply.errors).toHaveLength(1);
+    expect(reply.frames.at(-1)).toBe(reply.errors[0]);
+    expect(reply.endings).toEqual([]);
+    expect(reply.errors[0]?.event).toBe('error');
+  });
+
+  if (provider === 'anthropic') {
+    test('tells a chat client the truth too, whole or broken', async () => {
+      const chat = ROUTES['chat'] ?? route;
+      const askChat = async (model: string): Promise<StreamedReply> => readStream(await own.post(chat.path, { ...chat.body(model), num_retries: 1 }));
+      expectWhole(await askChat('native-whole'), chat);
+      for (const fault of ['native-fin', 'native-rst', 'native-ended', 'native-error', 'native-stall']) {
+        const reply = await askChat(fault);
+        const { text, endings, isDone } = reply;
+        expect({ fault, text, endings, isDone, errors: reply.errors.length }).toEqual({ fault, text: PARTIAL_TEXT, endings: [], isDone: false, errors: 1 });
+      }
+      for (const fault of ['native-nothing', 'native-begun-only', 'native-error-first']) expectWhole(await askChat(`group-${fault}`), chat);
+    });
+  }
+
+  test.each(['native-nothing', 'native-begun-only', 'native-error-first'])('is begun anew by the next deployment when it breaks before content: %s', async (fault) => {
+    expectWhole(await askNative(`group-${fault}`), route);
+  });
+});
 
 describe('a chat stream', () => {
   const chat = ROUTES['chat'] ?? { path: '', body: () => ({}), ending: '' };

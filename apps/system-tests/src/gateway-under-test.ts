@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { spawnApp, temporaryDirectory, type RunningApp } from '@pointsman/testing';
 
@@ -9,7 +9,7 @@ export interface GatewayUnderTest extends RunningApp {
   readonly configPath: string;
   /** Everything the gateway writes and reads is in here. */
   readonly directory: string;
-  /** Replaces the configuration file as an editor does; an object is written as JSON, which is YAML. */
+  /** Replaces the configuration file in one step, as editors do; an object is written as JSON, which is YAML. */
   writeConfig(config: object | string): Promise<void>;
   post(path: string, body: object, options?: PostOptions): Promise<Response>;
   get(path: string): Promise<Response>;
@@ -32,7 +32,10 @@ export async function startGatewayUnderTest({ config, env = {} }: StartGatewayOp
   const temporary = await temporaryDirectory();
   const directory = temporary.path;
   const configPath = env['CONFIG_PATH'] ?? join(directory, 'config.yaml');
-  const writeConfig = (next: object | string): Promise<void> => writeFile(configPath, typeof next === 'string' ? next : JSON.stringify(next));
+  const writeConfig = async (next: object | string): Promise<void> => {
+    await writeFile(`${configPath}.next`, typeof next === 'string' ? next : JSON.stringify(next));
+    await rename(`${configPath}.next`, configPath);
+  };
   try {
     if (env['CONFIG_PATH'] === undefined) await writeConfig(config);
     const app = await spawnApp('gateway', {

@@ -97,7 +97,7 @@ describe.each(KINDS)('through a provider of the kind %s', (kind) => {
     expect(withUsage).toHaveLength(1);
     expect(chunks.at(-1)).toBe(withUsage[0]);
     expect(chunks.at(-1)?.choices).toEqual([]);
-    expect(chunks.at(-1)?.usage?.total_tokens).toBe(played ? USED.prompt + USED.completion : expect.any(Number));
+    expect(chunks.at(-1)?.usage?.total_tokens).toEqual(played ? USED.prompt + USED.completion : expect.any(Number));
   });
 
   test('the stream helper gathers the whole completion', async () => {
@@ -153,7 +153,7 @@ describe.each(KINDS)('through a provider of the kind %s', (kind) => {
   test('responses work, whole and streamed', async () => {
     const whole = await openai.responses.create({ model, instructions: 'Be brief.', input: 'Hello!' });
     expect(whole).toMatchObject({ object: 'response', status: 'completed', model });
-    expect(whole.usage?.total_tokens).toBe(played ? USED.prompt + USED.completion : expect.any(Number));
+    expect(whole.usage?.total_tokens).toEqual(played ? USED.prompt + USED.completion : expect.any(Number));
     if (played) expect(whole.output_text).toBe(GREETING_TEXT);
     else expect(whole.output_text).toContain('simulated/swift');
 
@@ -238,7 +238,7 @@ test('the Azure client works: deployment in the path, key in api-key', async () 
   const chunks = await Array.fromAsync(await azure.chat.completions.create({ model: 'anthropic-model', messages, stream: true }));
   expect(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? '').join('')).toBe(GREETING_TEXT);
   expect((await azure.embeddings.create({ model: 'openai-embedding', input: 'one' })).data[0]?.embedding).toEqual([0.5, 1, -2]);
-  const fixed = new AzureOpenAI({ apiKey: MASTER_KEY, endpoint: gateway.url, apiVersion: '2024-10-21', deployment: 'vendor/with-slash'.replace('/', '%2F'), maxRetries: 0 });
+  const fixed = new AzureOpenAI({ apiKey: MASTER_KEY, endpoint: gateway.url, apiVersion: '2024-10-21', deployment: 'vendor/with-slash', maxRetries: 0 });
   expect((await fixed.chat.completions.create({ model: 'ignored', messages })).model).toBe('vendor/with-slash');
 });
 
@@ -287,10 +287,11 @@ describe('errors become the SDK\'s own classes', () => {
 
   test('an abort of the caller', async () => {
     const abort = new AbortController();
-    const asked = failureOf(openai.chat.completions.create({ model: 'openai-stalls', messages }, { signal: abort.signal }));
     const before = upstreams.openai.calls.length;
-    await eventually(() => expect(upstreams.openai.calls.length).toBeGreaterThanOrEqual(before));
+    const asked = failureOf(openai.chat.completions.create({ model: 'openai-stalls', messages }, { signal: abort.signal }));
+    await eventually(() => expect(upstreams.openai.calls.length).toBe(before + 1));
     abort.abort();
     expect(await asked).toBeInstanceOf(APIUserAbortError);
+    await eventually(() => expect(upstreams.openai.calls.at(-1)?.aborted).toBe(true));
   });
 });

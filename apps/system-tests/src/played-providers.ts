@@ -91,7 +91,7 @@ function frames(lines: readonly string[]): Script {
 const PLAYERS: Readonly<Record<PlayedKind, (call: UpstreamCall, turn: Turn) => Script>> = { openai: playOpenAi, anthropic: playAnthropic, gemini: playGemini };
 
 function playOpenAi({ path, json: asked }: UpstreamCall, turn: Turn): Script {
-  const body = asked as Json;
+  const body = (asked ?? {}) as Json;
   if (path.endsWith('/embeddings')) return openAiEmbeddings(body);
   if (path.endsWith('/responses')) return openAiResponses(body, turn);
   if (path.endsWith('/completions') && !path.endsWith('/chat/completions')) return openAiCompletions(body);
@@ -164,7 +164,7 @@ function openAiResponses(body: Json, turn: Turn): Script {
 
 /** https://docs.anthropic.com/en/api/messages and …/messages-streaming */
 function playAnthropic({ path, json: asked }: UpstreamCall, turn: Turn): Script {
-  const body = asked as Json;
+  const body = (asked ?? {}) as Json;
   if (path.endsWith('/count_tokens')) return json({ input_tokens: 321 });
   const usage = { input_tokens: USED.prompt, cache_creation_input_tokens: 0, cache_read_input_tokens: 0, output_tokens: USED.completion };
   const text = TEXTS[turn];

@@ -3,3 +3,4 @@ export type { DeploymentSettings, Provider, ProviderCall, ProviderRequest, Reply
 export { createProvider, providerIds, unservedProviderIds, type ProviderParts } from './registry.ts';
 export { providerCatalog, type NativeProviderFacts, type OpenAiProviderFacts, type ProviderCatalog, type ProviderFacts } from './provider-catalog.ts';
 export { UpstreamPools, type UpstreamDispatcher, type UpstreamLease, type UpstreamPoolCounts, type UpstreamPoolOptions, type UpstreamTls } from './upstream-pools.ts';
+export { createMockReplyProvider } from './simulated/mock-reply.ts';

@@ -9,6 +9,11 @@ export interface ProviderRequest {
   readonly format: WireFormat;
   /** The parsed body as the client sent it (or as a translation made it). Never changed by an adapter. */
   readonly body: JsonObject;
+  /**
+   * `body` with stand-ins for very long strings: right for every question but what such a string says. Where it is there, reading `body` may
+   * have to parse it first, which an adapter that forwards `rawBody` can do without.
+   */
+  readonly outline?: JsonObject;
   /** The exact bytes of `body`, when nothing was changed since they arrived: lets an adapter forward them without serialising again. */
   readonly rawBody: Buffer | undefined;
   /** Whether the client asked for a stream: exactly `body.stream === true`. */

@@ -24,6 +24,11 @@ export interface ModelGroupsOptions {
 
 /** Longer than any model name; a client's longer one is not worth looking at. */
 const MAX_NAME_LENGTH = 1_024;
+/**
+ * What no model is called, but an attacker's request may be: providers put names into paths and headers, and a wildcard lets the client choose
+ * the name. Control characters and halves of characters, `?`, `#`, `%`, `\`, and the path segments `.` and `..`.
+ */
+const UNSAFE_IN_A_WILDCARD = /[\p{Cc}\p{Cs}?#%\\]|(?:^|\/)\.{1,2}(?:\/|$)/u;
 const NOTHING_CAPTURED: readonly string[] = Object.freeze([]);
 
 /**
@@ -61,7 +66,7 @@ export class ModelGroups {
   resolve(name: string): ModelGroupMatch | undefined {
     const exact = this.#exact.get(name) ?? this.#remembered.get(name);
     if (exact !== undefined || this.#wildcards.length === 0 || name.length > MAX_NAME_LENGTH) return exact;
-    const match = this.#matchWildcards(name);
+    const match = UNSAFE_IN_A_WILDCARD.test(name) ? undefined : this.#matchWildcards(name);
     // Misses are not remembered: they are what an attacker can make most of.
     if (match !== undefined) this.#remember(name, match);
     return match;

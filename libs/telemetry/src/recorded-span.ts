@@ -6,9 +6,10 @@ import { ERROR_TYPE } from './attribute-names.ts';
 import type { AttributeValue, Span, SpanKindName } from './span.ts';
 import type { TraceIds } from './trace-ids.ts';
 
-const MAX_ATTRIBUTES = 96;
-const MAX_EVENTS = 32;
-const MAX_STRING_LENGTH = 4096;
+/** What one span may hold, in the number of attributes and events and in the characters of a text. */
+export const MAX_ATTRIBUTES = 96;
+export const MAX_EVENTS = 32;
+export const MAX_STRING_LENGTH = 4096;
 const NO_LINKS: Link[] = [];
 const NO_EVENTS: TimedEvent[] = [];
 

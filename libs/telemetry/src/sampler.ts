@@ -1,5 +1,5 @@
-import { ROOT_CONTEXT } from '@opentelemetry/api';
-import { SamplingDecision, TraceIdRatioBasedSampler } from '@opentelemetry/sdk-trace';
+import { isSpanContextValid, ROOT_CONTEXT, trace, TraceFlags } from '@opentelemetry/api';
+import { SamplingDecision, TraceIdRatioBasedSampler, type Sampler as SdkSampler } from '@opentelemetry/sdk-trace';
 
 /** The values of `OTEL_TRACES_SAMPLER` (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/). */
 export const SAMPLERS = ['always_on', 'always_off', 'traceidratio', 'parentbased_always_on', 'parentbased_always_off', 'parentbased_traceidratio'] as const;
@@ -28,4 +28,16 @@ export function createSampler(name: SamplerName, ratio = 1): Sampler {
     case 'parentbased_traceidratio':
       return (traceId, parentSampled) => parentSampled ?? byRatio(traceId);
   }
+}
+
+/** The same decision in the form a `TracerProvider` asks for it. */
+export function toSdkSampler(sampler: Sampler): SdkSampler {
+  return {
+    shouldSample(context, traceId) {
+      const parent = trace.getSpanContext(context);
+      const parentSampled = parent !== undefined && isSpanContextValid(parent) ? (parent.traceFlags & TraceFlags.SAMPLED) !== 0 : undefined;
+      return { decision: sampler(traceId, parentSampled) ? SamplingDecision.RECORD_AND_SAMPLED : SamplingDecision.NOT_RECORD };
+    },
+    toString: () => 'PointsmanSampler',
+  };
 }

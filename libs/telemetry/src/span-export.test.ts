@@ -1,5 +1,7 @@
+import { spawn } from 'node:child_process';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { context, SpanKind, trace, TraceFlags } from '@opentelemetry/api';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { afterEach, expect, test, vi } from 'vitest';
 import { createLogger } from './logger.ts';
@@ -7,7 +9,7 @@ import { TELEMETRY_SPANS_DROPPED, TELEMETRY_SPANS_EXPORTED } from './metric-name
 import { createMetrics } from './metrics-registry.ts';
 import { createSampler } from './sampler.ts';
 import { startSpanExport, tracesUrl, type SpanExport } from './span-export.ts';
-import { startTelemetry } from './start-telemetry.ts';
+import { startTelemetry, type TelemetrySettings } from './start-telemetry.ts';
 import { TraceIds } from './trace-ids.ts';
 import { createTraces } from './traces.ts';
 
@@ -87,6 +89,7 @@ function readSpans(body: Buffer) {
     all(resourceSpans, 2).flatMap((scopeSpans) =>
       all(scopeSpans, 2).map((span) => ({
         resource: readAttributes(one(resourceSpans, 1)?.bytes ?? Buffer.alloc(0), 1),
+        scope: one(one(scopeSpans, 1)?.bytes ?? Buffer.alloc(0), 1)?.bytes.toString(),
         traceId: one(span, 1)?.bytes.toString('hex'),
         spanId: one(span, 2)?.bytes.toString('hex'),
         tracestate: one(span, 3)?.bytes.toString(),
@@ -240,4 +243,144 @@ test('a receiver that never answers: the queue is bounded, what is more is count
 test('the endpoint of the specification gets its signal path, with or without a slash', () => {
   expect(tracesUrl('http://collector:4318')).toBe('http://collector:4318/v1/traces');
   expect(tracesUrl('http://collector:4318/otlp/')).toBe('http://collector:4318/otlp/v1/traces');
+});
+
+async function startWithLibraries(endpoint: string, settings: Partial<TelemetrySettings> = {}) {
+  const lines: Record<string, unknown>[] = [];
+  const telemetry = startTelemetry({
+    serviceName: 'gateway', serviceVersion: '1.2.3', otlpEndpoint: endpoint, resourceAttributes: { 'k8s.pod.name': 'gateway-0' }, logLevel: 'info', processMetrics: false,
+    writeLine: (line) => void lines.push(JSON.parse(line) as Record<string, unknown>), ...settings,
+  });
+  cleanups.push(() => telemetry.shutdown(0));
+  await telemetry.librariesTraced;
+  return { telemetry, lines };
+}
+
+test('a span of a library and one of ours reach the receiver in one batch, with the same resource; shutdown sends both', async () => {
+  const receiver = await startReceiver();
+  const { telemetry, lines } = await startWithLibraries(receiver.url);
+  const tracer = trace.getTracer('some-library', '4.5.6');
+  const remote = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331', traceFlags: TraceFlags.SAMPLED, isRemote: true };
+  tracer.startSpan('library call', { kind: SpanKind.CLIENT, attributes: { 'library.items': 3, long: 'x'.repeat(5000) } }, trace.setSpanContext(context.active(), remote)).end();
+  const own = telemetry.traces.begin('chat');
+  own.end();
+  await telemetry.shutdown(5000);
+
+  expect(receiver.requests).toHaveLength(1);
+  const library = receiver.spans.find((span) => span.name === 'library call');
+  expect(library).toMatchObject({ scope: 'some-library', traceId: remote.traceId, parentSpanId: remote.spanId, kind: 3, attributes: { 'library.items': 3, long: 'x'.repeat(4096) } });
+  const ours = receiver.spans.find((span) => span.spanId === own.spanId);
+  expect(ours?.scope).toBe('@pointsman/telemetry');
+  expect(library?.resource).toEqual({ 'service.name': 'gateway', 'service.version': '1.2.3', 'k8s.pod.name': 'gateway-0' });
+  expect(library?.resource).toEqual(ours?.resource);
+  expect(telemetry.metrics.counter(TELEMETRY_SPANS_EXPORTED).labels().value).toBe(2);
+  expect(lines.filter((line) => line['level'] !== 'info')).toEqual([]);
+});
+
+test('spans of a library that cross an await keep their parent', async () => {
+  const receiver = await startReceiver();
+  const { telemetry } = await startWithLibraries(receiver.url);
+  const tracer = trace.getTracer('some-library');
+  await tracer.startActiveSpan('outer', async (outer) => {
+    await new Promise((resolve) => setImmediate(resolve));
+    tracer.startSpan('inner').end();
+    outer.end();
+  });
+  await telemetry.shutdown(5000);
+  const [inner, outer] = receiver.spans;
+  expect([inner?.name, inner?.traceId, inner?.parentSpanId]).toEqual(['inner', outer?.traceId, outer?.spanId]);
+});
+
+test('the configured sampler decides on spans of libraries too, and goes with the parent where it says so', async () => {
+  const receiver = await startReceiver();
+  const { telemetry } = await startWithLibraries(receiver.url, { sampler: 'parentbased_always_off' });
+  const tracer = trace.getTracer('some-library');
+  const under = (traceFlags: TraceFlags) => trace.setSpanContext(context.active(), { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331', traceFlags, isRemote: true });
+  tracer.startSpan('root').end();
+  tracer.startSpan('under an unsampled one', {}, under(TraceFlags.NONE)).end();
+  tracer.startSpan('under a sampled one', {}, under(TraceFlags.SAMPLED)).end();
+  await telemetry.shutdown(5000);
+  expect(receiver.spans.map((span) => span.name)).toEqual(['under a sampled one']);
+});
+
+test('spans of a library do not hold up the shutdown when the receiver never answers, and are counted as lost', async () => {
+  const receiver = await startReceiver(() => undefined);
+  const { telemetry, lines } = await startWithLibraries(receiver.url);
+  trace.getTracer('some-library').startSpan('library call').end();
+  telemetry.traces.begin('chat').end();
+  await telemetry.shutdown(50);
+  expect(telemetry.metrics.counter(TELEMETRY_SPANS_DROPPED).labels('shutdown').value).toBe(2);
+  expect(lines.map((line) => line['msg'])).toEqual(['spans were lost at shutdown']);
+});
+
+test('after the shutdown, and when it comes before the SDK is loaded, libraries make spans that nobody keeps', async () => {
+  const receiver = await startReceiver();
+  const { telemetry } = await startWithLibraries(receiver.url);
+  expect(trace.getTracer('some-library').startSpan('before').isRecording()).toBe(true);
+  await telemetry.shutdown(5000);
+  expect(trace.getTracer('some-library').startSpan('after').isRecording()).toBe(false);
+  const early = startTelemetry({ serviceName: 'gateway', serviceVersion: '1', otlpEndpoint: receiver.url, logLevel: 'silent', processMetrics: false });
+  await early.shutdown(5000);
+  await early.librariesTraced;
+  expect(trace.getTracer('some-library').startSpan('early').isRecording()).toBe(false);
+});
+
+interface ChildReport {
+  readonly loaded: readonly string[];
+  readonly signals: readonly number[];
+  readonly meters: string;
+  readonly fields: readonly string[];
+}
+
+/** Starts telemetry in a process of its own and reports which modules it loaded and what it installed there. */
+async function startInChild(endpoint: string | undefined, env: Record<string, string> = {}): Promise<{ report: ChildReport; otherOutput: string }> {
+  const script = `import { registerHooks } from 'node:module';
+const loaded = [];
+registerHooks({ load(url, context, next) { loaded.push(url); return next(url, context); } });
+const { startTelemetry } = await import(${JSON.stringify(new URL('./index.ts', import.meta.url).href)});
+const telemetry = startTelemetry({ serviceName: 'child', serviceVersion: '1', otlpEndpoint: ${JSON.stringify(endpoint)}, logLevel: 'info', processMetrics: false });
+await telemetry.librariesTraced;
+const { diag, logs, metrics, propagation, trace } = await import(${JSON.stringify(import.meta.resolve('@opentelemetry/api'))});
+trace.getTracer('some-library').startSpan('library call').end();
+telemetry.traces.begin('chat').end();
+logs.getLogger('some-library').emit({ body: 'a log record that goes nowhere' });
+diag.error('what the SDK would write in plain text');
+const signals = ['SIGTERM', 'SIGINT', 'SIGHUP', 'uncaughtException', 'unhandledRejection', 'beforeExit'].map((name) => process.listenerCount(name));
+const meters = metrics.getMeterProvider().constructor.name;
+const fields = propagation.fields();
+await telemetry.shutdown(5000);
+process.stdout.write('REPORT' + JSON.stringify({ loaded, signals, meters, fields }));`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+  let output = '';
+  let errors = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
+  await new Promise((resolve) => child.on('close', resolve));
+  const [before = '', report = '{}'] = output.split('REPORT');
+  return { report: JSON.parse(report) as ChildReport, otherOutput: before + errors };
+}
+
+test('without an endpoint nothing of the SDK for Node is loaded, with one it is', async () => {
+  const receiver = await startReceiver();
+  const ofSdk = (urls: readonly string[]) => urls.filter((url) => /@opentelemetry\/(sdk-node|instrumentation|exporter-|context-async-hooks)/.test(url));
+  const without = await startInChild(undefined);
+  expect(without.otherOutput).toBe('');
+  expect(without.report.loaded.some((url) => url.endsWith('/start-telemetry.ts'))).toBe(true);
+  expect(ofSdk(without.report.loaded)).toEqual([]);
+  expect(ofSdk((await startInChild(receiver.url)).report.loaded).length).toBeGreaterThan(5);
+});
+
+test('the SDK takes nothing from the environment: no metrics, logs, propagators, resource, sampler, limits or console output of its own, and no handlers', async () => {
+  const receiver = await startReceiver();
+  const { report, otherOutput } = await startInChild(receiver.url, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_EXPORTER_OTLP_HEADERS: 'x-surprise=1', OTEL_METRICS_EXPORTER: 'otlp,console', OTEL_LOGS_EXPORTER: 'otlp,console', OTEL_TRACES_EXPORTER: 'console',
+    OTEL_PROPAGATORS: 'tracecontext,baggage,b3', OTEL_NODE_RESOURCE_DETECTORS: 'all', OTEL_RESOURCE_ATTRIBUTES: 'surprise=1', OTEL_SERVICE_NAME: 'surprise',
+    OTEL_TRACES_SAMPLER: 'always_off', OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT: '0', OTEL_LOG_LEVEL: 'info', OTEL_BSP_MAX_QUEUE_SIZE: '1',
+  });
+  expect(otherOutput.trim().split('\n').map((line) => (JSON.parse(line) as { msg: string }).msg)).toEqual(['spans are being exported']);
+  expect(report.signals).toEqual([0, 0, 0, 0, 0, 0]);
+  expect(report.meters).toBe('NoopMeterProvider');
+  expect(report.fields).toEqual([]);
+  expect(receiver.requests.map((request) => [request.url, request.headers['x-surprise']])).toEqual([['/v1/traces', undefined]]);
+  expect(receiver.spans.map((span) => [span.name, span.resource])).toEqual(['chat', 'library call'].map((name) => [name, { 'service.name': 'child', 'service.version': '1' }]));
 });

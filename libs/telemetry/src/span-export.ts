@@ -1,12 +1,12 @@
+import { TraceFlags } from '@opentelemetry/api';
 import { ExportResultCode } from '@opentelemetry/core';
 import { createOtlpHttpExportDelegate, httpAgentFactoryFromOptions } from '@opentelemetry/otlp-exporter-base/node-http';
 import { TraceExporterMetricsHelper } from '@opentelemetry/otlp-transformer';
-import { BatchSpanProcessor, type SpanExporter } from '@opentelemetry/sdk-trace';
+import { BatchSpanProcessor, type ReadableSpan, type SpanExporter, type SpanProcessor } from '@opentelemetry/sdk-trace';
 import type { Logger } from './logger.ts';
 import { TELEMETRY_SPANS_DROPPED, TELEMETRY_SPANS_EXPORTED } from './metric-names.ts';
 import type { Metrics } from './metrics-registry.ts';
 import { createSpanSerializer } from './otlp-span-serializer.ts';
-import type { RecordedSpan } from './recorded-span.ts';
 
 /** Spans per request to the receiver, and how many may wait: about 3 s of 1,000 requests/s with three spans each, some 15 MB. */
 const BATCH_SPANS = 512;
@@ -16,7 +16,9 @@ const EXPORT_TIMEOUT_MS = 10_000;
 
 export interface SpanExport {
   /** Takes an ended span; never blocks, drops and counts when the queue is full. */
-  add(span: RecordedSpan): void;
+  add(span: ReadableSpan): void;
+  /** The same queue for the spans of a `TracerProvider`. */
+  readonly processor: SpanProcessor;
   /** Sends what is waiting, for at most `timeoutMs`; what remains is counted as dropped. */
   shutdown(timeoutMs: number): Promise<void>;
 }
@@ -54,7 +56,7 @@ export function startSpanExport({
   exportTimeoutMs = EXPORT_TIMEOUT_MS,
 }: SpanExportSettings): SpanExport {
   const batchSpans = Math.min(BATCH_SPANS, maxQueuedSpans);
-  const delegate = createOtlpHttpExportDelegate<RecordedSpan[], unknown>(
+  const delegate = createOtlpHttpExportDelegate<ReadableSpan[], unknown>(
     {
       url: tracesUrl(endpoint),
       headers: () => Promise.resolve({ ...headers, 'content-type': 'application/x-protobuf' }),
@@ -83,8 +85,7 @@ export function startSpanExport({
     export: (spans, done) => {
       queued -= spans.length;
       sending += spans.length;
-      // Only `add` fills the processor, so these are our own spans.
-      delegate.export(spans as RecordedSpan[], (result) => {
+      delegate.export(spans, (result) => {
         sending -= spans.length;
         if (closed) return done(result);
         if (result.code === ExportResultCode.SUCCESS) {
@@ -102,15 +103,26 @@ export function startSpanExport({
   };
   const batches = new BatchSpanProcessor({ exporter, maxQueueSize: maxQueuedSpans, maxExportBatchSize: batchSpans, scheduledDelayMillis: batchDelayMs, exportTimeoutMillis: exportTimeoutMs * 2 });
 
+  function add(span: ReadableSpan): void {
+    // Counted here, because the processor only tells a log how many it dropped.
+    if (queued >= maxQueuedSpans || closed) {
+      droppedFull.inc();
+      return;
+    }
+    queued += 1;
+    batches.onEnd(span);
+  }
+
   return {
-    add(span) {
-      // Counted here, because the processor only tells a log how many it dropped.
-      if (queued >= maxQueuedSpans || closed) {
-        droppedFull.inc();
-        return;
-      }
-      queued += 1;
-      batches.onEnd(span);
+    add,
+    processor: {
+      onStart: () => undefined,
+      onEnd(span) {
+        // The batches skip what is not sampled; counted as queued, it would take its place for ever.
+        if ((span.spanContext().traceFlags & TraceFlags.SAMPLED) !== 0) add(span);
+      },
+      forceFlush: () => batches.forceFlush(),
+      shutdown: () => batches.shutdown(),
     },
     async shutdown(timeoutMs) {
       if (closed) return;

@@ -1,5 +1,6 @@
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { LineWriter } from './line-writer.ts';
+import { startLibrarySpans } from './library-spans.ts';
 import { createLogger, type Logger, type LogLevel } from './logger.ts';
 import { createMetrics, type Metrics } from './metrics-registry.ts';
 import { TELEMETRY_LOG_LINES_DROPPED } from './metric-names.ts';
@@ -33,6 +34,11 @@ export interface Telemetry {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly traces: Traces;
+  /**
+   * Resolves when spans that libraries make through `@opentelemetry/api` are recorded too; at once without an endpoint. Never rejects.
+   * Wait for it before serving: until then, loading the SDK holds up the event loop.
+   */
+  readonly librariesTraced: Promise<void>;
   /** Sends the waiting spans for at most `timeoutMs` milliseconds and writes out the log. Never throws; the logger still works afterwards. */
   shutdown(timeoutMs: number): Promise<void>;
 }
@@ -46,21 +52,27 @@ export function startTelemetry(settings: TelemetrySettings): Telemetry {
   if (stdout !== undefined) process.once('exit', flushLines);
   const logger = createLogger({ service: settings.serviceName, level: settings.logLevel, write: settings.writeLine ?? ((line) => stdout?.write(line)) });
   const spanExport = settings.otlpEndpoint === undefined ? undefined : startSpanExport({ endpoint: settings.otlpEndpoint, headers: settings.otlpHeaders ?? {}, logger, metrics });
+  const resource = resourceFromAttributes({ 'service.name': settings.serviceName, 'service.version': settings.serviceVersion, ...settings.resourceAttributes });
+  const sampler = createSampler(settings.sampler ?? 'parentbased_always_on', settings.samplerArg ?? 1);
+  const librarySpans = spanExport === undefined ? undefined : startLibrarySpans({ processor: spanExport.processor, resource, sampler, logger });
   const traces = createTraces({
     source: {
       ids: new TraceIds(),
-      resource: resourceFromAttributes({ 'service.name': settings.serviceName, 'service.version': settings.serviceVersion, ...settings.resourceAttributes }),
+      resource,
       scope: { name: '@pointsman/telemetry', version: settings.serviceVersion },
       onEnd: (span) => spanExport?.add(span),
     },
-    sampler: createSampler(settings.sampler ?? 'parentbased_always_on', settings.samplerArg ?? 1),
+    sampler,
     exporting: spanExport !== undefined,
   });
   return {
     logger,
     metrics,
     traces,
+    librariesTraced: librarySpans?.ready ?? Promise.resolve(),
     async shutdown(timeoutMs) {
+      // Not awaited: it ends with the queue both kinds of spans share, and only the wait for that one is bounded.
+      void librarySpans?.shutdown();
       await spanExport?.shutdown(timeoutMs);
       flushLines();
     },

@@ -31,6 +31,9 @@ export interface AttemptOptions {
 /** Replies of providers that were asked for a stream and sent JSON, and the reverse, are told apart by what arrives, not by what was asked. */
 const NO_TEXT = '';
 
+/** A stream that says so much, in UTF-16 units, before its first content is not a reply. */
+const MAX_HELD_LENGTH = 1_048_576;
+
 /** How long a provider may keep its connection open after it said that the reply is complete. */
 const LINGER_MS = 1_000;
 
@@ -170,6 +173,7 @@ export class Attempt implements ReplySink {
       if (text !== NO_TEXT && !this.#options.listener.onText(this, text)) this.#call?.pause();
     } else {
       this.#held += text;
+      if (this.#held.length > MAX_HELD_LENGTH) failure ??= this.#error('bad_reply', 'The provider sent a long stream without any content.');
     }
     if (failure !== undefined) this.#failWith(failure);
     else if (this.#sawTerminal) this.#complete();

@@ -1,8 +1,7 @@
 import { AppError, toAppError } from '@pointsman/errors';
-import { ProviderError, countsAgainstDeployment, type ProviderFault, type ProviderRequest, type WireFormat } from '@pointsman/providers';
+import { countsAgainstDeployment, type ProviderError, type ProviderFault, type WireFormat } from '@pointsman/providers';
 import type { BreakerPermit, Cooldowns, RetryBudget } from '@pointsman/resilience';
 import type { Decision, RoutingInput } from '@pointsman/routing';
-import type { JsonObject } from '@pointsman/schemas';
 import type { Span } from '@pointsman/telemetry';
 import { backoffMs } from '@pointsman/timing';
 import { mayUseModel } from '../access/principal.ts';
@@ -14,8 +13,10 @@ import { Attempt, type AttemptListener } from './attempt.ts';
 import { continuationOf, type Continuation } from './continue-stream.ts';
 import { eligibleCandidates } from './eligible-candidates.ts';
 import type { GatewayParameters } from './gateway-parameters.ts';
+import { mockedDeployment } from './mocked-deployment.ts';
 import { ReplyWriter } from './reply-writer.ts';
 import type { ReplyShape } from './reply-shape.ts';
+import { AttemptRequest, type RequestBody } from './request-body.ts';
 import { requestFor } from './request-for.ts';
 import type { Usage } from '@pointsman/wire-formats';
 
@@ -27,9 +28,7 @@ const DEFAULT_IDLE_TIMEOUT_MS = 300_000;
 export interface DispatchRequest {
   /** The client's format. */
   readonly format: WireFormat;
-  readonly body: JsonObject;
-  /** The client's bytes, when they still say the same as `body`. */
-  readonly raw: Buffer | undefined;
+  readonly body: RequestBody;
   readonly stream: boolean;
   readonly requestedModel: string;
   readonly plan: GroupPlan;
@@ -37,6 +36,8 @@ export interface DispatchRequest {
   readonly prompt: () => string;
   readonly promptTokens: () => number;
   readonly user: string | undefined;
+  /** The client's `anthropic-beta` header, for providers that speak the Messages format themselves. */
+  readonly anthropicBeta?: string | undefined;
 }
 
 /** What a dispatch needs that outlives requests and snapshots. */
@@ -67,16 +68,21 @@ export class Dispatch implements AttemptListener {
   readonly #parts: DispatchParts;
   readonly #record: ExchangeRecord;
   readonly #writer: ReplyWriter;
-  readonly #deadlineAt: number;
+  readonly #timeoutMs: number;
+  /** Monotonic milliseconds. Bounds the wait for the first content; a broken stream that is continued gets as long again. */
+  #deadlineAt: number;
   /** The name that replies carry: what the client asked for, or the fallback group that served instead. */
   #servingName: string;
   #deadline: NodeJS.Timeout | undefined;
   #waiting: NodeJS.Timeout | undefined;
+  /** Monotonic milliseconds; set while a retry is waited for. */
+  #waitingSince: number | undefined;
   #running: RunningAttempt | undefined;
   #plan: GroupPlan;
   #order: readonly Deployment[] = [];
   #tried = 0;
-  #retriesLeft = 0;
+  /** Retries made in the group that is being tried. */
+  #retriesMade = 0;
   #fallbackQueue: string[] | undefined;
   #visited: Set<string> | undefined;
   #lastError: AppError | undefined;
@@ -98,10 +104,16 @@ export class Dispatch implements AttemptListener {
     this.#servingName = request.requestedModel;
     this.#writer = new ReplyWriter(exchange, record);
     const { router } = this.#snapshot.config;
-    this.#deadlineAt = exchange.startedAt + (request.parameters.timeoutMs ?? router.timeoutMs);
+    this.#timeoutMs = request.parameters.timeoutMs ?? router.timeoutMs;
+    this.#deadlineAt = exchange.startedAt + this.#timeoutMs;
   }
 
   start(): void {
+    if (this.#exchange.res.destroyed) {
+      // The client left while a key, a limit or a plan was waited for: its end has been told already, and nobody would stop a call to a provider.
+      this.#clientGone();
+      return;
+    }
     this.#exchange.onClientGone = () => this.#clientGone();
     this.#exchange.onEndNow = () => this.#endNow();
     // Timers beyond 2^31 ms fire at once.
@@ -111,9 +123,8 @@ export class Dispatch implements AttemptListener {
   }
 
   #enterGroup(): void {
-    const { router } = this.#snapshot.config;
     this.#tried = 0;
-    this.#retriesLeft = this.#request.parameters.numRetries ?? router.numRetries;
+    this.#retriesMade = 0;
     this.#parts.retryBudget.firstTry();
     this.#record.group = this.#plan.group;
     const plan = this.#plan;
@@ -157,8 +168,10 @@ export class Dispatch implements AttemptListener {
     this.#fallBack(this.#lastError);
   }
 
-  #attempt(deployment: Deployment, permit: BreakerPermit): void {
+  #attempt(chosen: Deployment, permit: BreakerPermit): void {
     const { config } = this.#snapshot;
+    const { mockResponse } = this.#request.parameters;
+    const deployment = mockResponse === undefined ? chosen : mockedDeployment(chosen, mockResponse);
     const { configured, provider } = deployment;
     const remainingMs = Math.max(1, this.#deadlineAt - performance.now());
     const streamTimeoutMs = configured.streamTimeoutMs ?? config.router.streamTimeoutMs;
@@ -166,19 +179,18 @@ export class Dispatch implements AttemptListener {
     const span = this.#exchange.trace.child('llm.attempt', 'client');
     let attempt: Attempt;
     try {
-      const { format, body, raw, shape } = requestFor(deployment, this.#request, {
+      const { format, body, shape } = requestFor(deployment, this.#request, {
         servingName: this.#servingName, requestId: this.#exchange.requestId, continuing: this.#continuing,
       });
-      const request: ProviderRequest = {
-        format, body, rawBody: raw, stream: this.#request.stream,
-        headers: config.forwardTraceparent ? traceHeaders(span) : NO_HEADERS,
+      const request = new AttemptRequest(format, body, this.#request.stream, {
+        headers: headersFor(config.forwardTraceparent ? span : undefined, format === 'messages' ? this.#request.anthropicBeta : undefined),
         headersTimeoutMs: this.#request.stream ? Math.min(streamTimeoutMs ?? replyTimeoutMs, replyTimeoutMs) : replyTimeoutMs,
         idleTimeoutMs: this.#request.stream ? streamTimeoutMs ?? Math.min(replyTimeoutMs, DEFAULT_IDLE_TIMEOUT_MS) : replyTimeoutMs,
-      };
+      });
       attempt = new Attempt({
         provider, format, request, shape, listener: this,
         collectText: this.#request.stream && config.router.streamRecovery === 'continue',
-        choices: typeof body['n'] === 'number' ? body['n'] : 1,
+        choices: typeof body.outline['n'] === 'number' ? body.outline['n'] : 1,
       });
     } catch (error) {
       permit.abandoned();
@@ -246,6 +258,7 @@ export class Dispatch implements AttemptListener {
       return;
     }
     this.#continuing = continuation;
+    this.#deadlineAt = performance.now() + this.#timeoutMs;
     this.#retryOrFallBack(error);
   }
 
@@ -256,26 +269,40 @@ export class Dispatch implements AttemptListener {
       return;
     }
     const specific = error.fault === 'context_window' || error.fault === 'content_policy';
-    const allowed = Math.min(this.#retriesLeft, retriesFor(error.fault, this.#snapshot, this.#plan.group) ?? this.#retriesLeft);
-    if (specific || allowed <= 0) {
+    const policy = retriesFor(error.fault, this.#snapshot, this.#plan.group);
+    const allowed = policy ?? this.#request.parameters.numRetries ?? this.#snapshot.config.router.numRetries;
+    const fresh = this.#tried < this.#order.length;
+    // A wrong key or model name is as wrong the second time: only somebody else is worth asking.
+    const hopeless = !fresh && ((error.fault === 'auth' && policy === undefined) || error.fault === 'not_found');
+    if (specific || hopeless || this.#retriesMade >= allowed) {
       this.#fallBack(error);
       return;
     }
-    const fresh = this.#tried < this.#order.length;
     const waitMs = fresh ? 0 : this.#retryWaitMs(error);
     if (waitMs === undefined || !this.#parts.retryBudget.tryRetry()) {
       this.#fallBack(error);
       return;
     }
-    this.#retriesLeft -= 1;
+    this.#retriesMade += 1;
     this.#record.retries += 1;
     this.#parts.onRetry(this.#plan.group, error.fault);
     if (!fresh) this.#tried = 0;
     if (waitMs === 0) this.#tryNext();
     else {
-      this.#record.upstreamMs += waitMs;
-      this.#waiting = setTimeout(() => this.#tryNext(), waitMs);
+      this.#waitingSince = performance.now();
+      this.#waiting = setTimeout(() => {
+        this.#endWait();
+        this.#tryNext();
+      }, waitMs);
     }
+  }
+
+  /** A wait for a provider counts as the provider's time: as long as it lasted, which is less than was planned when the client left. */
+  #endWait(): void {
+    if (this.#waitingSince === undefined) return;
+    clearTimeout(this.#waiting);
+    this.#record.upstreamMs += performance.now() - this.#waitingSince;
+    this.#waitingSince = undefined;
   }
 
   /** Milliseconds to wait before the same deployments are tried again; undefined when that is longer than anybody should wait. */
@@ -287,6 +314,7 @@ export class Dispatch implements AttemptListener {
   }
 
   #fallBack(error: AppError): void {
+    if (this.#done) return;
     const next = this.#nextFallback(error);
     if (next === undefined) {
       this.#fail(this.#lastError ?? error);
@@ -362,7 +390,7 @@ export class Dispatch implements AttemptListener {
   }
 
   #cancelRunning(outcome: 'abandoned' | 'timeout'): RunningAttempt | undefined {
-    clearTimeout(this.#waiting);
+    this.#endWait();
     const running = this.#running;
     if (running === undefined) return undefined;
     running.attempt.cancel();
@@ -380,16 +408,18 @@ export class Dispatch implements AttemptListener {
     const tookMs = performance.now() - attempt.startedAt;
     // A stream's wait for its provider was booked when its first content came.
     if (!this.#writer.headSent) this.#record.upstreamMs += tookMs;
-    const ok = outcome === 'ok';
-    const deploymentsFault = !ok && outcome !== 'abandoned' && countsAgainstDeployment(outcome);
+    // A mock says nothing about the deployment it stands for: a client may neither open nor close its breaker with one.
+    const isMock = this.#request.parameters.mockResponse !== undefined;
+    const ok = outcome === 'ok' && !isMock;
+    const deploymentsFault = outcome !== 'ok' && outcome !== 'abandoned' && !isMock && countsAgainstDeployment(outcome);
     if (ok) permit.succeeded();
     else if (deploymentsFault) permit.failed();
     else permit.abandoned();
     this.#bill(attempt, deployment);
     deployment.candidate.stats.end({
-      nowMs, latencyMs: outcome === 'abandoned' || attempt.acceptedAt === undefined ? undefined : tookMs,
-      ttftMs: attempt.firstContentAt === undefined ? undefined : attempt.firstContentAt - attempt.startedAt,
-      tokens: attempt.usage?.totalTokens ?? 0, completionTokens: attempt.usage?.completionTokens, ok: !deploymentsFault, timedOut: outcome === 'timeout',
+      nowMs, latencyMs: isMock || outcome === 'abandoned' || attempt.acceptedAt === undefined ? undefined : tookMs,
+      ttftMs: isMock || attempt.firstContentAt === undefined ? undefined : attempt.firstContentAt - attempt.startedAt,
+      tokens: isMock ? 0 : attempt.usage?.totalTokens ?? 0, completionTokens: attempt.usage?.completionTokens, ok: !deploymentsFault, timedOut: outcome === 'timeout',
     });
     if (ok) this.#parts.cooldowns.succeeded(deployment.configured.id);
     else if (deploymentsFault) {
@@ -429,7 +459,7 @@ export class Dispatch implements AttemptListener {
     if (this.#done) return;
     this.#done = true;
     clearTimeout(this.#deadline);
-    clearTimeout(this.#waiting);
+    this.#endWait();
     this.#exchange.onClientGone = undefined;
     this.#exchange.onEndNow = undefined;
     this.#finished(this.#record);
@@ -438,9 +468,15 @@ export class Dispatch implements AttemptListener {
 
 const NO_HEADERS: Readonly<Record<string, string>> = {};
 
-function traceHeaders(span: Span): Readonly<Record<string, string>> {
-  const { traceparent, tracestate } = span;
-  return tracestate === undefined ? { traceparent } : { traceparent, tracestate };
+function headersFor(span: Span | undefined, anthropicBeta: string | undefined): Readonly<Record<string, string>> {
+  if (span === undefined && anthropicBeta === undefined) return NO_HEADERS;
+  const headers: Record<string, string> = {};
+  if (span !== undefined) {
+    headers['traceparent'] = span.traceparent;
+    if (span.tracestate !== undefined) headers['tracestate'] = span.tracestate;
+  }
+  if (anthropicBeta !== undefined) headers['anthropic-beta'] = anthropicBeta;
+  return headers;
 }
 
 function noneHealthy(plan: GroupPlan): AppError {

@@ -21,7 +21,8 @@ export interface GatewayParameters {
   readonly clientSide: ReadonlyMap<string, string> | undefined;
 }
 
-const NONE: GatewayParameters = {
+/** What most requests say to the gateway. */
+export const NO_PARAMETERS: GatewayParameters = {
   tags: undefined, fallbacks: undefined, disableFallbacks: false, numRetries: undefined, timeoutMs: undefined, mockResponse: undefined, clientSide: undefined,
 };
 
@@ -58,7 +59,8 @@ function isProviderMetadata(value: unknown): boolean {
   return true;
 }
 
-function needsSplit(body: JsonObject): boolean {
+/** Whether a body says anything to the gateway. The common one does not. */
+export function hasGatewayParameters(body: JsonObject): boolean {
   for (const key in body) {
     if (FOR_THE_GATEWAY.has(key)) return true;
     if (key === 'metadata' || (CLIENT_SIDE as readonly string[]).includes(key)) return true;
@@ -67,17 +69,16 @@ function needsSplit(body: JsonObject): boolean {
 }
 
 /**
- * Separates what a body says to the gateway from what it says to the provider. The common body has none of it and comes back as it is.
+ * Separates what a body says to the gateway from what it says to the provider.
  * @throws AppError `invalid_request` naming the field, for a value of the wrong type.
  */
 export function splitGatewayParameters(body: JsonObject): SplitBody {
-  if (!needsSplit(body)) return { body, parameters: NONE };
   const rest: JsonObject = {};
   let clientSide: Map<string, string> | undefined;
   let changed = false;
   for (const key of Object.keys(body)) {
     const value = body[key];
-    if (FOR_THE_GATEWAY.has(key)) {
+    if (FOR_THE_GATEWAY.has(key) || key === '__proto__') {
       changed = true;
     } else if ((CLIENT_SIDE as readonly string[]).includes(key)) {
       changed = true;

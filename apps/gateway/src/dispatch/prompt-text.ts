@@ -1,5 +1,6 @@
 import type { WireFormat } from '@pointsman/providers';
 import { isJsonObject, type JsonObject } from '@pointsman/schemas';
+import type { RequestBody } from './request-body.ts';
 
 export interface PromptText {
   /** The user's side of the conversation, made when first asked for. */
@@ -40,11 +41,11 @@ function collect(format: WireFormat, body: JsonObject, onlyUser: boolean): strin
 }
 
 /** Text of a request's prompt, computed once and only when somebody asks. */
-export function promptOf(format: WireFormat, body: JsonObject): PromptText {
+export function promptOf(format: WireFormat, body: Pick<RequestBody, 'value'>): PromptText {
   let user: string | undefined;
   let tokens: number | undefined;
   return {
-    text: () => (user ??= collect(format, body, true)),
-    tokens: () => (tokens ??= Math.ceil(collect(format, body, false).length / 4)),
+    text: () => (user ??= collect(format, body.value, true)),
+    tokens: () => (tokens ??= Math.ceil(collect(format, body.value, false).length / 4)),
   };
 }

@@ -62,6 +62,8 @@ export class PassThroughReply implements ReplyShape {
     this.#sequenceNumber += 1;
     this.#upstreamModel ??= modelNamedIn(facts.value);
     const data = this.#upstreamModel === undefined ? event.data : replaceModel(event.data, this.#upstreamModel, this.#options.requestedModel);
+    // A provider may spread one event over several data lines.
+    if (data.includes('\n') || data.includes('\r')) return formatSse([{ event: event.event, data }]);
     return event.event === '' ? `data: ${data}\n\n` : `event: ${event.event}\ndata: ${data}\n\n`;
   }
 

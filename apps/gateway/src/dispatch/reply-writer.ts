@@ -53,8 +53,12 @@ export class ReplyWriter {
     this.#headSent = true;
     sendError(this.#exchange.res, error, {
       shape: this.#exchange.errorShape, requestId: this.#exchange.requestId, traceparent: this.#exchange.trace.traceparent,
-      extra: this.#routingHeaders(),
+      extra: [...this.#routingHeaders(), 'x-litellm-response-cost', String(this.#record.costUsd ?? 0), 'x-litellm-overhead-duration-ms', this.#overheadMs()],
     });
+  }
+
+  #overheadMs(): string {
+    return Math.max(0, this.#exchange.elapsedMs() - this.#record.upstreamMs).toFixed(3);
   }
 
   #routingHeaders(): string[] {
@@ -67,11 +71,10 @@ export class ReplyWriter {
 
   #headers(contentType: string, costUsd: number | undefined): string[] {
     const { requestId, trace } = this.#exchange;
-    const overheadMs = Math.max(0, this.#exchange.elapsedMs() - this.#record.upstreamMs);
     const headers = this.#routingHeaders();
     headers.push(
       'content-type', contentType, 'x-request-id', requestId, 'x-litellm-call-id', requestId, 'traceparent', trace.traceparent,
-      'x-litellm-response-cost', costUsd === undefined ? '' : String(costUsd), 'x-litellm-overhead-duration-ms', overheadMs.toFixed(3),
+      'x-litellm-response-cost', costUsd === undefined ? '' : String(costUsd), 'x-litellm-overhead-duration-ms', this.#overheadMs(),
     );
     return headers;
   }
@@ -79,7 +82,7 @@ export class ReplyWriter {
 
 /** Model names come from the configuration and may hold what a header must not: anything outside printable ASCII is percent-encoded. */
 function headerSafe(text: string): string {
-  return PRINTABLE.test(text) ? text : encodeURIComponent(text);
+  return PRINTABLE.test(text) ? text : encodeURIComponent(text.toWellFormed());
 }
 
 const PRINTABLE = /^[\x20-\x7e]*$/;

@@ -4,6 +4,7 @@ import { isJsonObject, type JsonObject } from '@pointsman/schemas';
 import type { Deployment } from '../snapshot/snapshot.ts';
 import { ContinuedReply, continuationBody, type Continuation } from './continue-stream.ts';
 import type { DispatchRequest } from './dispatch.ts';
+import { changedBody, type RequestBody } from './request-body.ts';
 import { PassThroughReply, type ReplyShape } from './reply-shape.ts';
 import { translate } from './translate.ts';
 
@@ -16,8 +17,7 @@ export interface RequestForContext {
 
 export interface PreparedRequest {
   readonly format: WireFormat;
-  readonly body: JsonObject;
-  readonly raw: Buffer | undefined;
+  readonly body: RequestBody;
   readonly shape: ReplyShape;
 }
 
@@ -35,30 +35,26 @@ export function requestFor(deployment: Deployment, request: DispatchRequest, con
   }
   if (native) {
     const body = withDefaults(request.body, deployment);
-    const raw = body === request.body ? request.raw : undefined;
     if (continuing !== undefined) return continued(body, continuing, provider.id);
-    const shape = new PassThroughReply({ format: request.format, requestedModel: context.servingName, wantsUsage: wantsUsage(body), requestId: context.requestId });
-    return { format: request.format, body, raw, shape };
+    const shape = new PassThroughReply({ format: request.format, requestedModel: context.servingName, wantsUsage: wantsUsage(body.outline), requestId: context.requestId });
+    return { format: request.format, body, shape };
   }
   const translated = translate({
-    format: request.format, body: request.body, requestedModel: context.servingName, requestId: context.requestId, provider: provider.id,
+    format: request.format, body: request.body.value, requestedModel: context.servingName, requestId: context.requestId, provider: provider.id,
   });
-  const body = withDefaults(translated.body, deployment);
+  const body = withDefaults(changedBody(translated.body), deployment);
   if (continuing !== undefined) return continued(body, continuing, provider.id);
-  return { format: 'chat', body, raw: undefined, shape: translated.shape };
+  return { format: 'chat', body, shape: translated.shape };
 }
 
-function continued(body: JsonObject, continuing: Continuation, provider: string): PreparedRequest {
-  return { format: 'chat', body: continuationBody(body, continuing, provider), raw: undefined, shape: new ContinuedReply(continuing) };
+function continued(body: RequestBody, continuing: Continuation, provider: string): PreparedRequest {
+  return { format: 'chat', body: changedBody(continuationBody(body.value, continuing, provider)), shape: new ContinuedReply(continuing) };
 }
 
-function withDefaults(body: JsonObject, { bodyDefaults }: Deployment): JsonObject {
+function withDefaults(body: RequestBody, { bodyDefaults }: Deployment): RequestBody {
   if (bodyDefaults === undefined) return body;
-  let next: JsonObject | undefined;
-  for (const [key, value] of bodyDefaults) {
-    if (body[key] === undefined) (next ??= { ...body })[key] = value;
-  }
-  return next ?? body;
+  const missing = [...bodyDefaults].filter(([key]) => body.outline[key] === undefined);
+  return missing.length === 0 ? body : changedBody({ ...body.value, ...Object.fromEntries(missing) });
 }
 
 function wantsUsage(body: JsonObject): boolean {

@@ -2,7 +2,7 @@ import { checkCountTokensBody } from '@pointsman/schemas';
 import { AppError } from '@pointsman/errors';
 import { resolveGroup } from '../access/resolve-group.ts';
 import { promptOf } from '../dispatch/prompt-text.ts';
-import { parseJsonBody } from '../http/read-body.ts';
+import { parseJsonBody } from '../http/parse-json-body.ts';
 import { sendJson } from '../http/send-json.ts';
 import { serveWithBody, type Handler } from '../http/serve.ts';
 import type { GatewayContext } from './gateway-context.ts';
@@ -29,6 +29,6 @@ export function countTokens(context: GatewayContext): Handler {
       return;
     }
     const tools = value['tools'] === undefined ? 0 : JSON.stringify(value['tools']).length / 4;
-    sendJson(exchange.res, 200, { input_tokens: Math.ceil(promptOf('messages', value).tokens() + tools) }, { 'x-pointsman-token-count': 'estimated' });
+    sendJson(exchange.res, 200, { input_tokens: Math.ceil(promptOf('messages', { value }).tokens() + tools) }, { 'x-pointsman-token-count': 'estimated' });
   });
 }

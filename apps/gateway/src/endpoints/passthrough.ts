@@ -1,9 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AppError } from '@pointsman/errors';
 import { createProxyMiddleware } from 'http-proxy-middleware';
+import { resolveGroup } from '../access/resolve-group.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { sendError } from '../http/send-error.ts';
-import { serve, type Handler } from '../http/serve.ts';
+import { serve, type Handler, type Running } from '../http/serve.ts';
 import type { Deployment } from '../snapshot/snapshot.ts';
 import type { GatewayContext } from './gateway-context.ts';
 
@@ -19,6 +20,9 @@ interface Passage {
 const STRIPPED = [
   'authorization', 'api-key', 'x-api-key', 'x-litellm-api-key', 'x-goog-api-key', 'ocp-apim-subscription-key', 'cookie', 'proxy-authorization', 'x-litellm-model',
 ];
+
+/** The version at the end of a base URL: clients of `/{provider}/*` may bring it along, as the provider's own SDK does. */
+const VERSION_SEGMENT = /\/v\d+(?:alpha|beta)?\d*$/;
 
 /** Headers of a provider's reply that speak for its own site, not for this one. */
 const STRIPPED_FROM_REPLY = ['set-cookie', 'strict-transport-security', 'alt-svc', 'access-control-allow-origin'];
@@ -46,9 +50,9 @@ async function chooseDeployment(exchange: Exchange, route: string): Promise<Depl
   const header = req.headers['x-litellm-model'];
   const named = typeof header === 'string' ? header : new URL(req.url ?? '/', 'http://gateway').searchParams.get('model') ?? undefined;
   if (named !== undefined) {
-    const plan = await snapshot.plan(named);
-    const usable = plan?.deployments.find(canPass);
-    if (usable === undefined) throw new AppError('invalid_request', '400', `Invalid model name passed in model=${named.slice(0, 200)}.`, { param: 'model' });
+    const plan = await resolveGroup(exchange, named, route);
+    const usable = plan.deployments.find(canPass);
+    if (usable === undefined) throw new AppError('not_supported', 'no_passthrough', `The providers of ${named.slice(0, 200)} have no HTTP surface to pass through to.`, { param: 'model' });
     return usable;
   }
   const mode = MODE_OF_ROUTE[route];
@@ -83,6 +87,8 @@ export function createPassthrough(context: GatewayContext): { readonly openAi: (
           return;
         }
         for (const name of STRIPPED) outgoing.removeHeader(name);
+        const { keyHeaderName } = passage.exchange.snapshot.config;
+        if (keyHeaderName !== undefined) outgoing.removeHeader(keyHeaderName);
         for (const [name, value] of Object.entries(passage.headers)) outgoing.setHeader(name, value);
         outgoing.setHeader('traceparent', passage.exchange.trace.traceparent);
         // A client that leaves takes its call with it.
@@ -97,19 +103,22 @@ export function createPassthrough(context: GatewayContext): { readonly openAi: (
       },
       error(error, req, res) {
         const passage = passages.get(req);
+        passage?.exchange.trace.fail('provider_unreachable', 'upstream_failed');
         const refused = new AppError('upstream_failed', 'provider_unreachable', 'The provider could not be reached.', { cause: error });
-        if ('writeHead' in res && !res.headersSent) sendError(res, refused, { shape: 'openai', requestId: passage?.exchange.requestId });
+        if ('writeHead' in res && !res.headersSent) sendError(res, refused, { shape: 'openai', requestId: passage?.exchange.requestId, ...(passage === undefined ? {} : { traceparent: passage.exchange.trace.traceparent }) });
         else res.destroy();
       },
     },
   });
 
-  const forward = async (exchange: Exchange, deployment: Deployment, path: string): Promise<void> => {
+  const forward = async (running: Running, deployment: Deployment, path: string): Promise<void> => {
+    const { exchange } = running;
     const { passthrough } = deployment.provider;
+    running.passedTo = deployment.configured.provider;
     if (passthrough === undefined) throw new AppError('not_supported', 'no_passthrough', `Provider '${deployment.configured.provider}' has no HTTP surface to pass through to.`);
     const base = new URL(passthrough.baseUrl);
     const headers = await passthrough.headers();
-    passages.set(exchange.req, { exchange, target: base.origin, path: `${base.pathname.replace(/\/+$/, '')}${path}`, headers });
+    passages.set(exchange.req, { exchange, target: base.origin, path: joinPath(base.pathname.replace(/\/+$/, ''), path), headers });
     exchange.onEndNow = () => exchange.res.destroy();
     await proxy(exchange.req, exchange.res, (error?: unknown) => {
       if (error !== undefined) exchange.res.destroy();
@@ -117,16 +126,25 @@ export function createPassthrough(context: GatewayContext): { readonly openAi: (
   };
 
   return {
-    openAi: (route) => serve(context, { route }, async ({ exchange }) => {
+    openAi: (route) => serve(context, { route }, async (running) => {
+      const { exchange } = running;
       const url = exchange.req.url ?? '/';
-      await forward(exchange, await chooseDeployment(exchange, route), url.startsWith('/v1/') ? url.slice(3) : url);
+      const path = safeSuffix(url.startsWith('/v1/') ? url.slice(3) : url);
+      await forward(running, await chooseDeployment(exchange, route), path);
     }),
-    provider: (provider) => serve(context, { route: '/{provider}/*' }, async ({ exchange }) => {
+    provider: (provider) => serve(context, { route: '/{provider}/*' }, async (running) => {
+      const { exchange } = running;
       const deployment = exchange.snapshot.byProvider.get(provider);
       if (deployment === undefined) throw new AppError('not_found', 'not_found', 'Not Found');
-      await forward(exchange, deployment, safeSuffix((exchange.req.url ?? '/').slice(provider.length + 1)));
+      await forward(running, deployment, safeSuffix((exchange.req.url ?? '/').slice(provider.length + 1)));
     }),
   };
+}
+
+/** Base and path, with a version that both have only once: `/v1` and `/v1/models` make `/v1/models`. */
+function joinPath(basePath: string, path: string): string {
+  const version = VERSION_SEGMENT.exec(basePath)?.[0];
+  return version !== undefined && path.startsWith(`${version}/`) ? `${basePath.slice(0, -version.length)}${path}` : `${basePath}${path}`;
 }
 
 /** The rest of a path below a provider's base URL. @throws AppError for one that would climb out of it. */

@@ -1,12 +1,12 @@
 import { AppError } from '@pointsman/errors';
 import type { WireFormat } from '@pointsman/providers';
-import type { JsonObject } from '@pointsman/schemas';
-import { checkChatBody, checkCompletionBody, checkEmbeddingBody, checkMessagesBody, checkResponsesBody } from '@pointsman/schemas';
+import { checkChatBody, checkCompletionBody, checkEmbeddingBody, checkMessagesBody, checkResponsesBody, type BodyCheck } from '@pointsman/schemas';
 import { Dispatch } from '../dispatch/dispatch.ts';
-import { splitGatewayParameters, type GatewayParameters } from '../dispatch/gateway-parameters.ts';
+import { hasGatewayParameters, NO_PARAMETERS, splitGatewayParameters, type GatewayParameters } from '../dispatch/gateway-parameters.ts';
+import { changedBody, type RequestBody } from '../dispatch/request-body.ts';
 import { promptOf } from '../dispatch/prompt-text.ts';
 import type { Exchange } from '../http/exchange.ts';
-import { parseJsonBody } from '../http/read-body.ts';
+import { parseJsonBody } from '../http/parse-json-body.ts';
 import type { Running } from '../http/serve.ts';
 import type { Admission } from '../access/limits.ts';
 import { resolveGroup } from '../access/resolve-group.ts';
@@ -14,7 +14,7 @@ import type { ExchangeRecord } from '../record/exchange-record.ts';
 import type { GroupPlan } from '../snapshot/snapshot.ts';
 import type { GatewayContext } from './gateway-context.ts';
 
-const CHECKS: Readonly<Record<WireFormat, (body: unknown) => AppError | undefined>> = {
+const CHECKS: Readonly<Record<WireFormat, BodyCheck>> = {
   chat: checkChatBody, completions: checkCompletionBody, embeddings: checkEmbeddingBody, messages: checkMessagesBody, responses: checkResponsesBody,
 };
 
@@ -35,7 +35,7 @@ function newRecord(operation: WireFormat, stream: boolean, requestedModel: strin
 }
 
 /** Headers of LiteLLM that overrule the body: `x-litellm-timeout` (seconds), `x-litellm-num-retries`, `x-litellm-tags` (comma separated). */
-function withHeaders(exchange: Exchange, parameters: ReturnType<typeof splitGatewayParameters>['parameters']): typeof parameters {
+function withHeaders(exchange: Exchange, parameters: GatewayParameters): GatewayParameters {
   const { headers } = exchange.req;
   const timeout = headers['x-litellm-timeout'];
   const retries = headers['x-litellm-num-retries'];
@@ -62,23 +62,20 @@ function positive(value: string | string[] | undefined, header: string, most: nu
 export function startProxiedCall(context: GatewayContext, running: Running, raw: Buffer, { format, path, modelFromPath }: ProxiedCallOptions): void | Promise<void> {
   const { exchange } = running;
   const parsed = parseJsonBody(raw);
-  let value: JsonObject = parsed.value;
-  let bytes: Buffer | undefined = parsed.raw;
-  if (modelFromPath !== undefined && value['model'] !== modelFromPath) {
-    value = { ...value, model: modelFromPath };
-    bytes = undefined;
-  }
-  const model = value['model'];
+  const { outline } = parsed;
+  const model = modelFromPath ?? outline['model'];
   if (model === undefined || model === null || model === '') {
     throw new AppError('invalid_request', '400', `${path}: Invalid model name passed in model=None. Call \`/v1/models\` to view available models for your key.`, { param: 'model' });
   }
-  const wrong = CHECKS[format](value);
+  const wrong = CHECKS[format](outline, { modelFromPath: modelFromPath !== undefined });
   if (wrong !== undefined) throw wrong;
   if (typeof model !== 'string') throw new AppError('invalid_request', 'invalid_type', "Invalid type for 'model': a string was expected.", { param: 'model' });
-  const split = splitGatewayParameters(value);
-  const parameters = withHeaders(exchange, split.parameters);
-  if (split.body !== value) bytes = undefined;
-  const call: PreparedCall = { format, model, body: split.body, bytes, parameters };
+  const split = hasGatewayParameters(outline) ? splitGatewayParameters(parsed.value) : undefined;
+  const parameters = withHeaders(exchange, split?.parameters ?? NO_PARAMETERS);
+  let body: RequestBody = parsed;
+  if (split !== undefined && split.body !== parsed.value) body = changedBody(split.body);
+  if (modelFromPath !== undefined && outline['model'] !== modelFromPath) body = changedBody({ ...body.value, model: modelFromPath });
+  const call: PreparedCall = { format, model, body, parameters };
   const plan = resolveGroup(exchange, model, path);
   return plan instanceof Promise ? plan.then((resolved) => admit(context, running, call, resolved)) : admit(context, running, call, plan);
 }
@@ -86,26 +83,33 @@ export function startProxiedCall(context: GatewayContext, running: Running, raw:
 interface PreparedCall {
   readonly format: WireFormat;
   readonly model: string;
-  readonly body: JsonObject;
-  readonly bytes: Buffer | undefined;
+  readonly body: RequestBody;
   readonly parameters: GatewayParameters;
 }
 
 /** Asks the caller's limits and dispatches. */
-function admit(context: GatewayContext, running: Running, call: PreparedCall, plan: GroupPlan): void | Promise<void> {
+function admit(context: GatewayContext, running: Running, call: PreparedCall, configured: GroupPlan): void | Promise<void> {
+  const { clientSide } = call.parameters;
+  if (clientSide === undefined) return dispatchAdmitted(context, running, call, configured);
+  refuseClientSide(configured.deployments, clientSide);
+  return running.exchange.snapshot.withClientSide(configured, clientSide).then((plan) => dispatchAdmitted(context, running, call, plan));
+}
+
+function dispatchAdmitted(context: GatewayContext, running: Running, call: PreparedCall, plan: GroupPlan): void | Promise<void> {
   const { exchange } = running;
-  refuseClientSide(plan.deployments, call.parameters.clientSide);
   const prompt = promptOf(call.format, call.body);
+  const { outline } = call.body;
   const admitted = context.limits.admit(exchange.principal, { group: plan.group, promptTokens: prompt.tokens });
   const proceed = (answer: Admission | AppError): void => {
     if (answer instanceof AppError) throw answer;
-    const record = newRecord(call.format, call.body['stream'] === true, call.model, plan.group);
+    const record = newRecord(call.format, outline['stream'] === true, call.model, plan.group);
     running.record = record;
-    const { user } = call.body;
+    const { user } = outline;
     if (record.stream) context.metrics.streamStarted();
     new Dispatch(exchange, {
-      format: call.format, body: call.body, raw: call.bytes, stream: record.stream, requestedModel: call.model, plan, parameters: call.parameters,
+      format: call.format, body: call.body, stream: record.stream, requestedModel: call.model, plan, parameters: call.parameters,
       prompt: prompt.text, promptTokens: prompt.tokens, user: typeof user === 'string' ? user : exchange.principal.userId,
+      anthropicBeta: betaOf(exchange),
     }, context.dispatch, record, () => {
       if (record.stream) context.metrics.streamEnded();
       answer.settle({ totalTokens: record.usage?.totalTokens ?? 0, costUsd: record.costUsd ?? 0 });
@@ -114,9 +118,13 @@ function admit(context: GatewayContext, running: Running, call: PreparedCall, pl
   return admitted instanceof Promise ? admitted.then(proceed) : proceed(admitted);
 }
 
+function betaOf({ req }: Exchange): string | undefined {
+  const beta = req.headers['anthropic-beta'];
+  return Array.isArray(beta) ? beta.join(',') : beta;
+}
+
 /** A client must not choose where prompts and keys go, unless the operator allowed that field for every deployment that may serve it. */
-function refuseClientSide(deployments: readonly { readonly configured: { readonly clientSideParams: readonly string[] } }[], clientSide: ReadonlyMap<string, string> | undefined): void {
-  if (clientSide === undefined) return;
+function refuseClientSide(deployments: readonly { readonly configured: { readonly clientSideParams: readonly string[] } }[], clientSide: ReadonlyMap<string, string>): void {
   for (const name of clientSide.keys()) {
     const allowed = deployments.every(({ configured }) => configured.clientSideParams.includes(name) || (name === 'api_base' && configured.clientSideParams.includes('base_url')));
     if (!allowed) {

@@ -3,7 +3,7 @@ import { filterPlan } from '../dispatch/eligible-candidates.ts';
 import { splitGatewayParameters } from '../dispatch/gateway-parameters.ts';
 import { promptOf } from '../dispatch/prompt-text.ts';
 import { resolveGroup } from '../access/resolve-group.ts';
-import { parseJsonBody } from '../http/read-body.ts';
+import { parseJsonBody } from '../http/parse-json-body.ts';
 import { sendJson } from '../http/send-json.ts';
 import { serveWithBody, type Handler } from '../http/serve.ts';
 import type { GatewayContext } from './gateway-context.ts';
@@ -16,7 +16,7 @@ export function routeDryRun(context: GatewayContext): Handler {
     if (typeof model !== 'string' || model === '') throw new AppError('invalid_request', 'missing_required_parameter', "Missing required parameter: 'model'.", { param: 'model' });
     const { body, parameters } = splitGatewayParameters(value);
     const plan = await resolveGroup(exchange, model, '/v1/route');
-    const prompt = promptOf('chat', body);
+    const prompt = promptOf('chat', { value: body });
     const { candidates, removed } = filterPlan(plan, exchange.snapshot, context.dispatch.cooldowns, { tags: parameters.tags, promptTokens: prompt.tokens });
     const filters = removed.map(({ candidate, reason }) => ({ model: candidate.model, model_id: candidate.id, reason }));
     if (candidates.length === 0) {

@@ -10,6 +10,7 @@ import { listModels, modelInfo, showModel } from '../endpoints/models.ts';
 import { createPassthrough, PASSTHROUGH_ROUTES } from '../endpoints/passthrough.ts';
 import { startProxiedCall } from '../endpoints/proxied-call.ts';
 import { routeDryRun } from '../endpoints/route-dry-run.ts';
+import type { ErrorShape } from './exchange.ts';
 import { sendError } from './send-error.ts';
 import { serveWithBody, type Handler } from './serve.ts';
 
@@ -26,6 +27,11 @@ const NOT_SUPPORTED = ['/v1/assistants', '/v1/threads', '/v1/fine_tuning', '/v1/
 
 function notSupported(path: string): Handler {
   return (_req, res) => sendError(res, new AppError('not_supported', 'not_supported', `${path} is not supported by this gateway.`), { shape: 'openai', requestId: undefined });
+}
+
+/** Who asks below an Anthropic route reads Anthropic's errors, also where nothing answers. */
+function shapeOf(path: string): ErrorShape {
+  return path.startsWith('/v1/messages') || path.startsWith('/anthropic/v1/messages') ? 'anthropic' : 'openai';
 }
 
 /** Every route on one screen, the hottest first: Express tries them in this order. */
@@ -49,8 +55,10 @@ export function createApp(context: GatewayContext): Express {
     on('post', paths, serveWithBody(context, { route, errorShape }, (running, raw) => startProxiedCall(context, running, raw, { format, path: format === 'messages' ? route : path })));
     if (azure === undefined) continue;
     for (const prefix of ['/openai/deployments', '/engines']) {
-      app.post(`${prefix}/:model/${azure}`, (req, res) => {
-        serveWithBody(context, { route, errorShape }, (running, raw) => startProxiedCall(context, running, raw, { format, path, modelFromPath: req.params.model }))(req, res);
+      // A wildcard: names of groups may hold slashes (`openai/gpt-4o`).
+      app.post(`${prefix}/*model/${azure}`, (req, res) => {
+        const modelFromPath = [req.params['model']].flat().join('/');
+        serveWithBody(context, { route, errorShape }, (running, raw) => startProxiedCall(context, running, raw, { format, path, modelFromPath }))(req, res);
       });
     }
   }
@@ -73,7 +81,7 @@ export function createApp(context: GatewayContext): Express {
   for (const [path, methods] of allowed) {
     app.all(path, (_req: IncomingMessage, res: ServerResponse) => {
       sendError(res, new AppError('method_not_allowed', 'method_not_allowed', `Method Not Allowed. Allowed: ${[...methods].join(', ')}.`), {
-        shape: 'openai', requestId: undefined, extra: ['allow', [...methods].join(', ')],
+        shape: shapeOf(path), requestId: undefined, extra: ['allow', [...methods].join(', ')],
       });
     });
   }
@@ -89,8 +97,8 @@ export function createApp(context: GatewayContext): Express {
     else next();
   });
 
-  app.use((_req: IncomingMessage, res: ServerResponse) => {
-    sendError(res, new AppError('not_found', 'not_found', 'Not Found'), { shape: 'openai', requestId: undefined });
+  app.use((req: IncomingMessage, res: ServerResponse) => {
+    sendError(res, new AppError('not_found', 'not_found', 'Not Found'), { shape: shapeOf(req.url ?? ''), requestId: undefined });
   });
   // Express tells an error handler by its four parameters. What gets here is a broken URL or a mistake of ours.
   app.use((thrown: unknown, _req: IncomingMessage, res: ServerResponse, _next: () => void) => {

@@ -23,6 +23,8 @@ export interface Running {
   readonly exchange: Exchange;
   /** Set by a dispatch when it knows what it did: read when the reply has closed. */
   record: ExchangeRecord | undefined;
+  /** The provider that an untouched request was passed to. */
+  passedTo?: string;
 }
 
 function refuseWhileDraining(): AppError {
@@ -57,7 +59,7 @@ function end(context: GatewayContext, running: Running): void {
   trace.set('http.response.status_code', status);
   if (record !== undefined) annotateRequest(exchange, record);
   trace.end();
-  context.metrics.requestEnded({ route: exchange.route, status, durationMs: exchange.elapsedMs(), record });
+  context.metrics.requestEnded({ route: exchange.route, status, durationMs: exchange.elapsedMs(), record, passedTo: running.passedTo });
   context.gate.leave(exchange);
   exchange.release();
 }
@@ -95,6 +97,7 @@ export function serve(context: GatewayContext, options: EndpointOptions, handle:
       const principal = authenticate(req.headers, context.keys, exchange.snapshot.config.keyHeaderName);
       if (principal instanceof Promise) {
         principal.then((found) => {
+          if (res.destroyed) return; // the client left meanwhile, and what it held was given back
           exchange.authenticatedAs(found);
           proceed();
         }).catch(fail);

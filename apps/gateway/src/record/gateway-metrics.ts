@@ -10,6 +10,8 @@ export interface RequestOutcome {
   readonly durationMs: number;
   /** Undefined for requests that were refused before they became a call, and for routes that call nobody. */
   readonly record: ExchangeRecord | undefined;
+  /** The provider of a request that was passed through untouched. */
+  readonly passedTo?: string | undefined;
 }
 
 /** The gateway's metrics, with every name in one place (`libs/telemetry/src/metric-names.ts`). Model labels come from the configuration only. */
@@ -100,10 +102,10 @@ export class GatewayMetrics {
   }
 
   /** Counts a request at its end, on every path. */
-  requestEnded({ route, status, durationMs, record }: RequestOutcome): void {
+  requestEnded({ route, status, durationMs, record, passedTo }: RequestOutcome): void {
     const deployment = record?.deployment;
     const model = record === undefined || record.group === '' ? 'none' : record.group;
-    const provider = deployment?.configured.provider ?? 'none';
+    const provider = deployment?.configured.provider ?? passedTo ?? 'none';
     this.#requests.labels(route, model, provider, String(status)).inc(1);
     this.#duration.labels(route, model).observe(durationMs / 1000);
     if (record === undefined) return;

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { ConfiguredModel, GatewayConfig } from '@pointsman/gateway-config';
 import { compileCost, modelFacts, withCustomPrices, type PriceMap } from '@pointsman/pricing';
 import { createProvider, providerIds, type Provider, type UpstreamPools } from '@pointsman/providers';
@@ -21,17 +22,26 @@ export interface SnapshotParts {
   readonly clock: Clock;
   readonly random: () => number;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What an operator has to do before a deployment can be called: a key that is not set, for instance. */
+  readonly onProviderProblem: (configured: ConfiguredModel, problem: string) => void;
   readonly onDecisionProblem: (problem: DecisionProblem, strategy: string, cause: unknown) => void;
 }
 
 /** Names that met a wildcard are kept ready; past this many the oldest goes. Clients choose these names. */
 const MAX_WILDCARD_PLANS = 1_000;
 
+/** Combinations of `api_base` and its like that clients sent where an operator allows it; past this many the oldest goes. */
+const MAX_CLIENT_SIDE_PLANS = 100;
+
 const SERVED: ReadonlySet<string> = new Set(providerIds);
 
-async function compileDeployment(configured: ConfiguredModel, parts: SnapshotParts): Promise<Deployment> {
-  const { provider: id, model, apiKey, apiBase, apiVersion, params } = configured;
+async function compileDeployment(configured: ConfiguredModel, config: GatewayConfig, parts: SnapshotParts, opened: Provider[]): Promise<Deployment> {
+  const { provider: id, model, apiKey, apiBase, apiVersion } = configured;
+  const dropParams = configured.dropParams ?? config.dropParams;
+  const params = dropParams ? { ...configured.params, drop_params: true } : configured.params;
   const provider = await createProvider({ provider: id, model, apiKey, apiBase, apiVersion, params }, { pools: parts.pools, env: parts.env });
+  opened.push(provider);
+  for (const problem of provider.problems ?? []) parts.onProviderProblem(configured, problem);
   const baseModel = configured.info['base_model'];
   const listed = parts.prices.findPrice({ model, provider: id, ...(typeof baseModel === 'string' ? { baseModel } : {}) });
   const price = withCustomPrices(listed, params, configured.info);
@@ -110,9 +120,7 @@ async function compile(config: GatewayConfig, parts: SnapshotParts, opened: Prov
   const planOf = async (group: string, models: readonly ConfiguredModel[]): Promise<GroupPlan> => {
     const deployments: Deployment[] = [];
     for (const model of models) {
-      const deployment = await compileDeployment(model, parts);
-      opened.push(deployment.provider);
-      deployments.push(deployment);
+      deployments.push(await compileDeployment(model, config, parts, opened));
     }
     const { decider, enforcesRateLimits } = deciderOf(group);
     return {
@@ -153,6 +161,31 @@ async function compile(config: GatewayConfig, parts: SnapshotParts, opened: Prov
       throw error;
     });
     wildcardPlans.set(match.resolved, pending);
+    // Who only asks whether a name is served does not wait for the plan: its failure must not end the process.
+    pending.catch(() => undefined);
+    return pending;
+  };
+
+  const clientSidePlans = new Map<string, Promise<GroupPlan>>();
+  const withClientSide = (plan: GroupPlan, clientSide: ReadonlyMap<string, string>): Promise<GroupPlan> => {
+    // The key of the map is a digest: it would hold a client's credentials otherwise.
+    const key = hash('sha256', JSON.stringify([plan.group, plan.deployments.map(({ configured }) => configured.configuredModel), [...clientSide].sort()]));
+    let pending = clientSidePlans.get(key);
+    if (pending === undefined) {
+      if (clientSidePlans.size >= MAX_CLIENT_SIDE_PLANS) {
+        for (const oldest of clientSidePlans.keys()) {
+          clientSidePlans.delete(oldest);
+          break;
+        }
+      }
+      pending = planOf(plan.group, plan.deployments.map(({ configured }) => ({
+        ...configured,
+        apiKey: clientSide.get('api_key') ?? configured.apiKey, apiBase: clientSide.get('api_base') ?? configured.apiBase,
+        apiVersion: clientSide.get('api_version') ?? configured.apiVersion, params: { ...configured.params, ...Object.fromEntries(clientSide) },
+      })));
+      clientSidePlans.set(key, pending);
+      pending.catch(() => clientSidePlans.delete(key));
+    }
     return pending;
   };
 
@@ -167,6 +200,7 @@ async function compile(config: GatewayConfig, parts: SnapshotParts, opened: Prov
       if (match === undefined) return undefined;
       return match.captured.length === 0 ? plans.get(match.group) : wildcardPlan(match);
     },
+    withClientSide,
     listed,
     byProvider,
     close: () => closeAll(opened),
@@ -187,5 +221,5 @@ export function adoptSettings({ config }: Snapshot, parts: SnapshotParts): void 
 
 /** What serves before the first valid configuration: nothing. */
 export function emptySnapshot(config: GatewayConfig): Snapshot {
-  return { revision: '', appliedAtMs: 0, config, ready: false, plan: () => undefined, listed: [], byProvider: new Map(), close: () => undefined };
+  return { revision: '', appliedAtMs: 0, config, ready: false, plan: () => undefined, withClientSide: (plan) => Promise.resolve(plan), listed: [], byProvider: new Map(), close: () => undefined };
 }

@@ -85,14 +85,18 @@ export function followConfig(parts: FollowConfigParts): ConfigFollower {
       reject('unreadable', new AppError('unavailable', 'config_unreadable', `The configuration ${parts.configPath} cannot be read: ${describeUnknown(error)}`), reason);
       return;
     }
-    if (read.digest === appliedDigest || (read.digest === rejectedDigest && reason === 'poll')) {
-      if (read.digest === appliedDigest && reason !== 'poll') {
+    if (read.digest === appliedDigest) {
+      if (rejectedDigest !== '') {
+        // The file says again what serves. Said, so that the same mistake made again is told again.
         rejected = undefined;
         rejectedDigest = '';
-        metrics.reloaded('unchanged');
+        rejections.change(`restored ${read.digest}`, 'info', 'config restored', { revision: live.current.revision, trigger: reason });
       }
+      if (reason !== 'poll') metrics.reloaded('unchanged');
       return;
     }
+    // Nobody asked for this file to be read again: the poll came round, or it was written again with the same words.
+    if (read.digest === rejectedDigest && (reason === 'poll' || reason === 'file change')) return;
     try {
       const parsed = parts.parse(read.files, read.candidates);
       const next = await parts.compile(parsed);
@@ -117,6 +121,7 @@ export function followConfig(parts: FollowConfigParts): ConfigFollower {
   };
 
   const reload = (reason: string): Promise<void> => {
+    if (closed) return Promise.resolve();
     if (running === undefined) {
       running = pass(reason).finally(() => {
         running = undefined;
@@ -132,7 +137,8 @@ export function followConfig(parts: FollowConfigParts): ConfigFollower {
   };
 
   let settle: NodeJS.Timeout | undefined;
-  const names = new Set([basename(parts.configPath), 'current', basename(parts.candidatesPath ?? 'llm_candidates.json')]);
+  // `current` is swapped by config-sync, `..data` by the kubelet where a ConfigMap is mounted: the file itself then stays the same link.
+  const names = new Set([basename(parts.configPath), 'current', '..data', basename(parts.candidatesPath ?? 'llm_candidates.json')]);
   const watcher = watch(dirname(parts.configPath), { depth: 0, ignoreInitial: true, persistent: true });
   watcher.on('all', (_event, path) => {
     if (closed || !names.has(basename(path))) return;

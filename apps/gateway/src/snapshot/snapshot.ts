@@ -48,6 +48,8 @@ export interface Snapshot {
   readonly ready: boolean;
   /** The plan for a name: alias, group or wildcard. Undefined for a name nobody configured; a promise only the first time a wildcard meets a name. */
   plan(name: string): GroupPlan | Promise<GroupPlan> | undefined;
+  /** The plan with what a client may set for itself (`configurable_clientside_auth_params`) in place of the operator's. */
+  withClientSide(plan: GroupPlan, clientSide: ReadonlyMap<string, string>): Promise<GroupPlan>;
   readonly listed: readonly ListedModel[];
   /** The first deployment of a provider: whose credentials a pass-through route uses. */
   readonly byProvider: ReadonlyMap<string, Deployment>;

@@ -75,7 +75,7 @@ export function createOpenAiWireProvider(settings: DeploymentSettings, parts: Op
     problems,
     passthrough: { baseUrl: address.baseUrl, headers: () => credentials.headers },
     start(request, sink) {
-      const target = targets.get(request.format) ?? (isWildcard && formats.has(request.format) ? targetOf(request.format, wildcardModel(settings, request.body)) : undefined);
+      const target = targets.get(request.format) ?? (isWildcard && formats.has(request.format) ? targetOf(request.format, wildcardModel(settings, request.outline ?? request.body)) : undefined);
       if (target === undefined) return failLater(sink, new ProviderError('bad_request', settings.provider, `The provider ${settings.provider} does not serve ${request.format}.`, { code: 'format_not_supported' }));
       let body: Buffer;
       try {

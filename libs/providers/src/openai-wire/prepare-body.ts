@@ -23,31 +23,32 @@ export function createPrepareBody(facts: OpenAiProviderFacts, dropParams: boolea
   const changes = new Map<WireFormat, readonly BodyChange[]>(facts.formats.map((format) => [format, changesFor(facts, format)] as const));
   const asksForUsage = facts.streamUsage !== 'unasked';
 
-  return (request, modelName) => {
-    const { format } = request;
-    const context: BodyContext = { model: modelName, dropParams };
-    let body = request.body;
+  const prepared = (source: JsonObject, { format, stream }: ProviderRequest, context: BodyContext): { readonly body: JsonObject; readonly fields: string | undefined } => {
+    let body = source;
     for (const change of changes.get(format) ?? []) body = change(body, context);
-    if (format === 'chat' || format === 'completions') {
-      if (!asksForUsage) body = without(body, 'stream_options');
-      else if (request.stream) {
-        const options = body['stream_options'];
-        if (options === undefined) return bytesOf(body, request, modelName, ASK_FOR_USAGE);
-        if (!isJsonObject(options) || options['include_usage'] !== true) body = { ...body, stream_options: { ...(isJsonObject(options) ? options : {}), include_usage: true } };
-      }
-    }
-    return bytesOf(body, request, modelName, undefined);
+    if (format !== 'chat' && format !== 'completions') return { body, fields: undefined };
+    if (!asksForUsage) return { body: without(body, 'stream_options'), fields: undefined };
+    if (!stream) return { body, fields: undefined };
+    const options = body['stream_options'];
+    if (options === undefined) return { body, fields: ASK_FOR_USAGE };
+    if (isJsonObject(options) && options['include_usage'] === true) return { body, fields: undefined };
+    return { body: { ...body, stream_options: { ...(isJsonObject(options) ? options : {}), include_usage: true } }, fields: undefined };
   };
-}
 
-function bytesOf(body: JsonObject, request: ProviderRequest, modelName: string, fields: string | undefined): Buffer {
-  if (body === request.body && request.rawBody !== undefined && typeof body['model'] === 'string') {
-    const spliced = spliceBody(request.rawBody, modelName, fields);
-    if (spliced !== undefined) return spliced;
-  }
-  const text = JSON.stringify({ ...body, model: modelName });
-  // `fields` are known not to be in the body, which has at least the model in it.
-  return Buffer.from(fields === undefined ? text : `{${fields},${text.slice(1)}`);
+  return (request, modelName) => {
+    const context: BodyContext = { model: modelName, dropParams };
+    const outline = request.outline ?? request.body;
+    if (request.rawBody !== undefined && typeof outline['model'] === 'string') {
+      // What no change touches in outline, no change touches in whole: none looks into a long string.
+      const { body, fields } = prepared(outline, request, context);
+      const spliced = body === outline ? spliceBody(request.rawBody, modelName, fields) : undefined;
+      if (spliced !== undefined) return spliced;
+    }
+    const { body, fields } = prepared(request.body, request, context);
+    const text = JSON.stringify({ ...body, model: modelName });
+    // `fields` are known not to be in the body, which has at least the model in it.
+    return Buffer.from(fields === undefined ? text : `{${fields},${text.slice(1)}`);
+  };
 }
 
 function changesFor(facts: OpenAiProviderFacts, format: WireFormat): readonly BodyChange[] {

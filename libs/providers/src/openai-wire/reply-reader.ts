@@ -125,7 +125,7 @@ export class ReplyReader implements WireListener {
       if (!marks.some((mark) => event.data.includes(mark))) continue;
       value ??= parsedObject(event.data);
       if (value === undefined) return event;
-      changed = change(changed ?? value, { request: this.#request.body });
+      changed = change(changed ?? value, { request: this.#request.outline ?? this.#request.body });
     }
     return changed === undefined || changed === value ? event : { event: event.event, data: JSON.stringify(changed), value: changed };
   }
@@ -191,7 +191,7 @@ export class ReplyReader implements WireListener {
       return;
     }
     let changed = value;
-    if (this.#request.format === 'chat') for (const quirk of quirks) changed = quirk.reply(changed, { request: this.#request.body });
+    if (this.#request.format === 'chat') for (const quirk of quirks) changed = quirk.reply(changed, { request: this.#request.outline ?? this.#request.body });
     this.#sink.onJson({ value: changed, text: changed === value ? text : undefined });
     this.#sink.onEnd();
   }
