@@ -16,7 +16,7 @@ import type { SseEvent, Usage } from '@pointsman/wire-formats';
 import { MasterKeyStore, type KeyStore } from './access/key-store.ts';
 import type { Admission, Limits } from './access/limits.ts';
 import type { GatewayContext } from './endpoints/gateway-context.ts';
-import { createApp } from './http/create-app.ts';
+import { createRequestListener } from './http/create-app.ts';
 import { DrainGate } from './http/drain-gate.ts';
 import type { ExchangeRecord } from './record/exchange-record.ts';
 import { GatewayMetrics, type RequestOutcome } from './record/gateway-metrics.ts';
@@ -241,7 +241,7 @@ export function fakeSnapshot(yaml: string, { providers = {}, strategy = inOrder,
   }
   const snapshot: FakeSnapshot = {
     revision: config.revision, appliedAtMs: 1, config, ready, breakers, closes: 0,
-    plan: (name) => slowPlans[name]?.(plans) ?? plans.get(name),
+    plan: (name) => (Object.hasOwn(slowPlans, name) ? slowPlans[name]?.(plans) : plans.get(name)),
     withClientSide: (plan) => Promise.resolve(plan),
     listed: [...plans.keys()].map((name) => ({ name, models: config.models.filter(({ group }) => group === name) })),
     byProvider,
@@ -308,12 +308,13 @@ export async function startFakeGateway(yaml: string, options: FakeGatewayOptions
       cooldowns: new Cooldowns({ clock: systemClock, allowedFails: router.allowedFails, cooldownMs: router.cooldownMs, disabled: router.disableCooldowns }),
       random: () => 0, // no backoff: a test does not wait
       onRetry: (group, reason) => void retries.push(`${group} ${reason}`),
+      onDecision: () => undefined,
       onFallback: (from, to) => void fallbacks.push(`${from} > ${to}`),
       onAttemptEnd: ({ configured }, outcome) => void attempts.push(`${configured.id} ${outcome}`),
     },
     reloadReport: () => ({ config_revision: null, applied_at: null, models: [], warnings: [] }),
   };
-  const server = createServer(createApp(context));
+  const server = createServer(createRequestListener(context));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`;

@@ -14,7 +14,7 @@ import { unlimited } from './access/limits.ts';
 import { generatedMasterKey } from './access/master-key.ts';
 import { LiveKeyStore } from './access/live-key-store.ts';
 import type { GatewayContext } from './endpoints/gateway-context.ts';
-import { createApp } from './http/create-app.ts';
+import { createRequestListener } from './http/create-app.ts';
 import { DrainGate } from './http/drain-gate.ts';
 import { listen } from './http/listen.ts';
 import { GatewayMetrics } from './record/gateway-metrics.ts';
@@ -85,6 +85,7 @@ export async function startGateway(settings: GatewaySettings, signal: AbortSigna
     live, gate, telemetry, metrics, keys, limits: unlimited, pools, breakers, prices: parts.prices,
     dispatch: {
       retryBudget: parts.retryBudget, cooldowns: parts.cooldowns, random: Math.random,
+      onDecision: (decision) => metrics.decided(decision),
       onFallback: (from, to) => metrics.fellBack(from, to),
       onRetry: (group, reason) => metrics.retried(group, reason),
       onAttemptEnd: (deployment, outcome) => metrics.attemptEnded(deployment, outcome),
@@ -93,7 +94,7 @@ export async function startGateway(settings: GatewaySettings, signal: AbortSigna
   };
   await follower.reload('start');
   await telemetry.librariesTraced;
-  const { server, url, port } = await listen(createApp(context), {
+  const { server, url, port } = await listen(createRequestListener(context), {
     host: settings.host, port: settings.port, headersTimeoutMs: settings.requestHeadersTimeoutMs, bodyTimeoutMs: settings.requestBodyTimeoutMs,
   });
   const pidFile = join(settings.runDir, 'gateway.pid');

@@ -24,7 +24,9 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
   'ends-early': sse(withoutEnd(chunksOf(['Once upon ', 'a time ', 'there '], FIRST))),
   'reports-an-error': sse([...withoutEnd(chunksOf(['Once upon ', 'a time ', 'there '], FIRST)), { error: { message: 'out of memory', type: 'server_error' } }]),
   'falls-silent': sse(withoutEnd(chunksOf(['Once upon ', 'a time ', 'there '], FIRST)), { done: false, end: 'stall' }),
+  'breaks-off-late': { ...sse([]), steps: [...sse(withoutEnd(chunksOf(['Once upon ', 'a time ', 'there '], FIRST)), { done: false }).steps, { waitMs: 800 }, { end: 'reset' }] },
   'goes-on': sse([...chunksOf(['was ', 'a fox.'], SECOND), usageOf(SECOND, 9, 2)]),
+  'goes-on-slowly': { ...sse([...chunksOf(['was ', 'a fox.'], SECOND), usageOf(SECOND, 9, 2)]), before: [{ waitMs: 200 }] },
   // Some servers name the role in every chunk.
   'goes-on-with-roles': sse([...['was ', 'a fox.'].map((content) => ({ ...SECOND, object: 'chat.completion.chunk', created: 1, choices: [{ index: 0, delta: { role: 'assistant', content }, finish_reason: null }] })), ...chunksOf([], SECOND).slice(1)]),
   'goes-on-and-breaks-off': sse(withoutEnd(chunksOf(['was '], SECOND)), { done: false, end: 'fin' }),
@@ -41,6 +43,7 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
   'done-too-early': ['ends-early', 'goes-on'],
   'error-object': ['reports-an-error', 'goes-on'],
   'stall': ['falls-silent', 'goes-on'],
+  'late': ['breaks-off-late', 'goes-on-slowly'],
   'roles-everywhere': ['breaks-off', 'goes-on-with-roles'],
   'twice': ['breaks-off', 'goes-on-and-breaks-off', 'ends-the-tale'],
   'second-breaks-at-once': ['breaks-off', 'breaks-at-once', 'goes-on'],
@@ -64,7 +67,7 @@ beforeAll(async () => {
   gateway = await startGatewayUnderTest({
     config: {
       model_list: Object.entries(GROUPS).flatMap(([group, models]) => models.map((model, index) => deployment(group, upstream, model, {
-        params: { order: index + 1, stream_timeout: 1, input_cost_per_token: 0.001, output_cost_per_token: 0.01 },
+        params: { order: index + 1, stream_timeout: group === 'late' ? 10 : 1, input_cost_per_token: 0.001, output_cost_per_token: 0.01 },
       }))),
       router_settings: { stream_recovery: 'continue', num_retries: 2, disable_cooldowns: true, retry_budget_ratio: 10, breaker: { failures: 1000 }, fallbacks: [{ covered: ['cover'] }] },
     },
@@ -117,6 +120,10 @@ describe('with stream_recovery: continue', () => {
     expectOneStream(await ask('roles-everywhere'));
   });
 
+  test('a stream that breaks after the deadline for its beginning is continued too', async () => {
+    expectOneStream(await ask('late', { timeout: 0.5 }));
+  });
+
   test('the continuation may itself be continued, from all that the client has', async () => {
     expectOneStream(await ask('twice'));
     expect(newCalls()[2]?.json).toMatchObject({ messages: [...question.messages, { role: 'assistant', content: `${PARTIAL}was ` }] });
@@ -130,6 +137,13 @@ describe('with stream_recovery: continue', () => {
   test('a fallback group continues when the group has nobody left', async () => {
     expectOneStream(await ask('covered', { num_retries: 0 }));
     expect(newCalls().map(({ json: body }) => (body as { model: string }).model)).toEqual(['breaks-off', 'goes-on']);
+  });
+
+  test('a long conversation reaches the second deployment word for word', async () => {
+    const messages = Array.from({ length: 40 }, (_, index) => ({ role: index % 2 === 0 ? 'user' : 'assistant', content: `${String(index)}: "${'Grüße, \\u00e9 \n日本 '.repeat(400)}"` }));
+    expectOneStream(await ask('reset', { messages }));
+    const sent = newCalls().map(({ json: body }) => (body as { readonly messages: readonly object[] }).messages);
+    expect(sent).toEqual([messages, [...messages, { role: 'assistant', content: PARTIAL }]]);
   });
 
   test('usage is told once, and only to the client that asked', async () => {

@@ -1,6 +1,7 @@
 import Anthropic, { APIConnectionTimeoutError, APIError, APIUserAbortError, AuthenticationError, BadRequestError, InternalServerError, NotFoundError, RateLimitError } from '@anthropic-ai/sdk';
 import { eventually, startScriptedUpstream, type ScriptedUpstream } from '@pointsman/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { allOf } from './all-of.ts';
 import { MASTER_KEY, startGatewayUnderTest, type GatewayUnderTest } from './gateway-under-test.ts';
 import {
   AFTER_TOOLS, GREETING, GREETING_TEXT, OF_AN_IMAGE, PIXEL, PLAYED_KINDS, playedDeployment, playProvider, PROVIDER_KEY, REFUSED_STATUSES, SIGNATURE, THOUGHT, TOOL_INPUTS, USED,
@@ -93,7 +94,7 @@ describe.each(KINDS)('through a provider of the kind %s', (kind) => {
   });
 
   test('a streamed message sends every event in its place', async () => {
-    const events = await Array.fromAsync(await anthropic.messages.create({ model, ...hello, stream: true }));
+    const events = await allOf(await anthropic.messages.create({ model, ...hello, stream: true }));
     expectProperOrder(events);
     const pieces = events.flatMap((event) => (event.type === 'content_block_delta' && event.delta.type === 'text_delta' ? [event.delta.text] : []));
     if (played) expect(pieces.filter((piece) => piece !== '')).toEqual(GREETING);
@@ -184,6 +185,11 @@ describe('an Anthropic provider gets what its own client sent', () => {
     expect(call?.json).toMatchObject({ metadata: { user_id: 'u-1' }, system: [{ cache_control: { type: 'ephemeral' } }], brand_new_parameter: { deep: true } });
     expect(call?.headers).toMatchObject({ 'x-api-key': PROVIDER_KEY, 'anthropic-version': '2023-06-01' });
     expect(JSON.stringify(call)).not.toContain(MASTER_KEY);
+  });
+
+  test('beta features of the client are asked for', async () => {
+    await anthropic.beta.messages.create({ ...hello, model: 'anthropic-model', betas: ['context-1m-2025-08-07', 'files-api-2025-04-14'] });
+    expect(upstreams.anthropic.calls.at(-1)?.headers['anthropic-beta']?.split(/, ?/)).toEqual(['context-1m-2025-08-07', 'files-api-2025-04-14']);
   });
 });
 

@@ -1,6 +1,7 @@
 import { startScriptedUpstream, eventually, type ScriptedUpstream } from '@pointsman/testing';
 import OpenAI, { APIConnectionTimeoutError, APIUserAbortError, AuthenticationError, AzureOpenAI, BadRequestError, InternalServerError, NotFoundError, RateLimitError } from 'openai';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { allOf } from './all-of.ts';
 import { MASTER_KEY, startGatewayUnderTest, type GatewayUnderTest } from './gateway-under-test.ts';
 import {
   AFTER_TOOLS, GREETING_TEXT, OF_AN_IMAGE, PERSON, PIXEL, PLAYED_KINDS, playedDeployment, playProvider, PROVIDER_KEY, REFUSED_STATUSES, TOOL_INPUTS, USED,
@@ -92,7 +93,7 @@ describe.each(KINDS)('through a provider of the kind %s', (kind) => {
   });
 
   test('include_usage adds one last chunk with usage and no choice', async () => {
-    const chunks = await Array.fromAsync(await openai.chat.completions.create({ model, messages, stream: true, stream_options: { include_usage: true } }));
+    const chunks = await allOf(await openai.chat.completions.create({ model, messages, stream: true, stream_options: { include_usage: true } }));
     const withUsage = chunks.filter(({ usage }) => usage !== null && usage !== undefined);
     expect(withUsage).toHaveLength(1);
     expect(chunks.at(-1)).toBe(withUsage[0]);
@@ -172,7 +173,7 @@ describe.each(KINDS)('through a provider of the kind %s', (kind) => {
   test('the old completions work, whole and streamed', async () => {
     const whole = await openai.completions.create({ model, prompt: 'Hello!', max_tokens: 100 });
     expect(whole).toMatchObject({ object: 'text_completion', model, choices: [{ index: 0, finish_reason: 'stop' }] });
-    const chunks = await Array.fromAsync(await openai.completions.create({ model, prompt: 'Hello!', max_tokens: 100, stream: true }));
+    const chunks = await allOf(await openai.completions.create({ model, prompt: 'Hello!', max_tokens: 100, stream: true }));
     expect(chunks.map((chunk) => chunk.choices[0]?.text ?? '').join('')).toBe(whole.choices[0]?.text);
     expect(whole.choices[0]?.text).not.toBe('');
   });
@@ -223,7 +224,7 @@ test('parameters that nobody here knows travel on to the provider', async () => 
 });
 
 test('models are listed and found, slashes included; one that is not there is not found', async () => {
-  const listed = await Array.fromAsync(openai.models.list());
+  const listed = await allOf(openai.models.list());
   expect(listed.map(({ id }) => id)).toEqual(expect.arrayContaining(['openai-model', 'simulated-model', 'vendor/with-slash']));
   expect(await openai.models.retrieve('openai-model')).toMatchObject({ id: 'openai-model', object: 'model', owned_by: expect.any(String), created: expect.any(Number) });
   expect((await openai.models.retrieve('vendor/with-slash')).id).toBe('vendor/with-slash');
@@ -235,7 +236,7 @@ test('models are listed and found, slashes included; one that is not there is no
 test('the Azure client works: deployment in the path, key in api-key', async () => {
   const azure = new AzureOpenAI({ apiKey: MASTER_KEY, endpoint: gateway.url, apiVersion: '2024-10-21', maxRetries: 0 });
   expect(await azure.chat.completions.create({ model: 'openai-model', messages })).toMatchObject({ model: 'openai-model', choices: [{ message: { content: GREETING_TEXT } }] });
-  const chunks = await Array.fromAsync(await azure.chat.completions.create({ model: 'anthropic-model', messages, stream: true }));
+  const chunks = await allOf(await azure.chat.completions.create({ model: 'anthropic-model', messages, stream: true }));
   expect(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? '').join('')).toBe(GREETING_TEXT);
   expect((await azure.embeddings.create({ model: 'openai-embedding', input: 'one' })).data[0]?.embedding).toEqual([0.5, 1, -2]);
   const fixed = new AzureOpenAI({ apiKey: MASTER_KEY, endpoint: gateway.url, apiVersion: '2024-10-21', deployment: 'vendor/with-slash', maxRetries: 0 });

@@ -1,20 +1,24 @@
 import { ProtobufTraceSerializer } from '@opentelemetry/otlp-transformer';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { describe, expect, test } from 'vitest';
-import { createSpanSerializer } from './otlp-span-serializer.ts';
+import { SpanEncoder } from './otlp-span-serializer.ts';
 import type { RecordedSpan } from './recorded-span.ts';
 import { createSampler } from './sampler.ts';
 import type { AttributeValue } from './span.ts';
 import { TraceIds } from './trace-ids.ts';
 import { createTraces } from './traces.ts';
 
+const origin = {
+  resource: resourceFromAttributes({ 'service.name': 'gateway', 'service.version': '1.2.3', 'k8s.pod.name': 'gateway-ü' }),
+  scope: { name: '@pointsman/telemetry', version: '1.2.3' },
+};
+
 function recorder() {
   const spans: RecordedSpan[] = [];
   const traces = createTraces({
     source: {
       ids: new TraceIds(),
-      resource: resourceFromAttributes({ 'service.name': 'gateway', 'service.version': '1.2.3', 'k8s.pod.name': 'gateway-ü' }),
-      scope: { name: '@pointsman/telemetry', version: '1.2.3' },
+      ...origin,
       onEnd: (span) => spans.push(span),
     },
     sampler: createSampler('always_on'),
@@ -24,9 +28,11 @@ function recorder() {
 }
 
 function expectSameBytes(spans: RecordedSpan[]): void {
-  const ours = createSpanSerializer().serializeRequest(spans);
+  const encoder = new SpanEncoder(origin);
+  for (const span of spans) encoder.add(span);
+  const ours = encoder.take();
   const theirs = ProtobufTraceSerializer.serializeRequest(spans);
-  expect(Buffer.from(ours ?? []).toString('hex')).toBe(Buffer.from(theirs ?? []).toString('hex'));
+  expect(Buffer.from(ours).toString('hex')).toBe(Buffer.from(theirs ?? []).toString('hex'));
 }
 
 const values: [string, AttributeValue][] = [
@@ -82,19 +88,24 @@ describe('the bytes on the wire are those of the SDK', () => {
 
   test('for a batch that is larger than the first buffer, and for the batch after it', () => {
     const { traces, spans } = recorder();
-    const serializer = createSpanSerializer();
+    const encoder = new SpanEncoder(origin);
+    const encode = (batch: readonly RecordedSpan[]): Uint8Array => {
+      for (const span of batch) encoder.add(span);
+      expect(encoder.count).toBe(batch.length);
+      return encoder.take();
+    };
     for (let index = 0; index < 400; index += 1) {
       const span = traces.begin(`span ${index}`);
       span.set('text', 'z'.repeat(4000));
       span.end();
     }
     const small = spans.slice(0, 2);
-    const first = serializer.serializeRequest(spans);
-    const kept = Buffer.from(first ?? []).toString('hex');
-    const second = serializer.serializeRequest(small);
-    expect(Buffer.from(first ?? []).toString('hex')).toBe(kept);
+    const first = encode(spans);
+    const kept = Buffer.from(first).toString('hex');
+    const second = encode(small);
+    expect(Buffer.from(first).toString('hex')).toBe(kept);
     expect(kept).toBe(Buffer.from(ProtobufTraceSerializer.serializeRequest(spans) ?? []).toString('hex'));
-    expect(Buffer.from(second ?? []).toString('hex')).toBe(Buffer.from(ProtobufTraceSerializer.serializeRequest(small) ?? []).toString('hex'));
+    expect(Buffer.from(second).toString('hex')).toBe(Buffer.from(ProtobufTraceSerializer.serializeRequest(small) ?? []).toString('hex'));
   });
 
   test.each([0, 1, 999_999, 1_000_000_000.5, 1_700_000_000_123.456, 4_102_444_799_999.999])('for a start at %d ms', (startMs) => {

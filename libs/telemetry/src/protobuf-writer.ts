@@ -128,6 +128,13 @@ export class ProtobufWriter {
     this.position = at;
   }
 
+  /** Bytes as they are. */
+  bytes(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#buffer.set(bytes, this.position);
+    this.position += bytes.length;
+  }
+
   /** Opens a length-delimited field whose tag was written; hand the result to `close`. */
   open(): number {
     this.#reserve(1);

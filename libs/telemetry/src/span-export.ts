@@ -1,23 +1,26 @@
 import { TraceFlags } from '@opentelemetry/api';
-import { ExportResultCode } from '@opentelemetry/core';
+import { ExportResultCode, type ExportResult } from '@opentelemetry/core';
 import { createOtlpHttpExportDelegate, httpAgentFactoryFromOptions } from '@opentelemetry/otlp-exporter-base/node-http';
-import { TraceExporterMetricsHelper } from '@opentelemetry/otlp-transformer';
-import { BatchSpanProcessor, type ReadableSpan, type SpanExporter, type SpanProcessor } from '@opentelemetry/sdk-trace';
+import { ProtobufTraceSerializer } from '@opentelemetry/otlp-transformer';
+import { BatchSpanProcessor, type SpanExporter, type SpanProcessor } from '@opentelemetry/sdk-trace';
 import type { Logger } from './logger.ts';
 import { TELEMETRY_SPANS_DROPPED, TELEMETRY_SPANS_EXPORTED } from './metric-names.ts';
 import type { Metrics } from './metrics-registry.ts';
-import { createSpanSerializer } from './otlp-span-serializer.ts';
+import { SpanEncoder, type SpanOrigin } from './otlp-span-serializer.ts';
+import type { RecordedSpan } from './recorded-span.ts';
 
 /** Spans per request to the receiver, and how many may wait: about 3 s of 1,000 requests/s with three spans each, some 15 MB. */
 const BATCH_SPANS = 512;
 const MAX_QUEUED_SPANS = 8192;
+/** A batch goes out early when it has grown to this: prompts are not in spans, but 96 attributes of 4 KB may be. */
+const BATCH_BYTES = 1024 * 1024;
 const BATCH_DELAY_MS = 1000;
 const EXPORT_TIMEOUT_MS = 10_000;
 
 export interface SpanExport {
-  /** Takes an ended span; never blocks, drops and counts when the queue is full. */
-  add(span: ReadableSpan): void;
-  /** The same queue for the spans of a `TracerProvider`. */
+  /** Takes an ended span of ours; never blocks, drops and counts when too many wait to be sent. */
+  add(span: RecordedSpan): void;
+  /** The same way out for the spans of a `TracerProvider`: those that libraries make. */
   readonly processor: SpanProcessor;
   /** Sends what is waiting, for at most `timeoutMs`; what remains is counted as dropped. */
   shutdown(timeoutMs: number): Promise<void>;
@@ -28,6 +31,8 @@ export interface SpanExportSettings {
   readonly endpoint: string;
   /** `OTEL_EXPORTER_OTLP_HEADERS`, parsed. */
   readonly headers: Readonly<Record<string, string>>;
+  /** What our own spans share: resource and scope. */
+  readonly origin: SpanOrigin;
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly maxQueuedSpans?: number;
@@ -35,6 +40,12 @@ export interface SpanExportSettings {
   readonly batchDelayMs?: number;
   /** Longest time for one batch, its retries included, in milliseconds. */
   readonly exportTimeoutMs?: number;
+}
+
+interface EncodedBatch {
+  /** ExportTraceServiceRequest. */
+  readonly request: Uint8Array;
+  readonly spans: number;
 }
 
 /** `http://host:4318` → `http://host:4318/v1/traces`, as the OTLP exporter specification says for the endpoint without a signal. */
@@ -49,6 +60,7 @@ export function tracesUrl(endpoint: string): string {
 export function startSpanExport({
   endpoint,
   headers,
+  origin,
   logger,
   metrics,
   maxQueuedSpans = MAX_QUEUED_SPANS,
@@ -56,19 +68,19 @@ export function startSpanExport({
   exportTimeoutMs = EXPORT_TIMEOUT_MS,
 }: SpanExportSettings): SpanExport {
   const batchSpans = Math.min(BATCH_SPANS, maxQueuedSpans);
-  const delegate = createOtlpHttpExportDelegate<ReadableSpan[], unknown>(
+  const transport = createOtlpHttpExportDelegate<EncodedBatch, unknown>(
     {
       url: tracesUrl(endpoint),
       headers: () => Promise.resolve({ ...headers, 'content-type': 'application/x-protobuf' }),
       timeoutMillis: exportTimeoutMs,
       // Shutting down sends every waiting batch at once.
-      concurrencyLimit: Math.ceil(maxQueuedSpans / batchSpans) + 2,
+      concurrencyLimit: Math.ceil(maxQueuedSpans / batchSpans) * 2 + 4,
       compression: 'none',
       agentFactory: httpAgentFactoryFromOptions({ keepAlive: true }),
     },
-    createSpanSerializer(),
+    { serializeRequest: ({ request }) => request, deserializeResponse: (data) => ProtobufTraceSerializer.deserializeResponse(data) },
     'otlp_http_span_exporter',
-    TraceExporterMetricsHelper,
+    { name: 'span', countItems: ({ spans }) => spans },
     undefined,
   );
   const exported = metrics.counter(TELEMETRY_SPANS_EXPORTED).labels();
@@ -77,64 +89,96 @@ export function startSpanExport({
   const droppedFailed = dropped.labels('export_failed');
   const droppedShutdown = dropped.labels('shutdown');
   const state = logger.oncePerState('telemetry.span_export');
-  let queued = 0;
+  const encoder = new SpanEncoder(origin);
+  let timer: NodeJS.Timeout | undefined;
   let sending = 0;
+  let queuedLibrarySpans = 0;
   let closed = false;
+  let idle: (() => void) | undefined;
 
-  const exporter: SpanExporter = {
-    export: (spans, done) => {
-      queued -= spans.length;
-      sending += spans.length;
-      delegate.export(spans, (result) => {
-        sending -= spans.length;
-        if (closed) return done(result);
+  function send(batch: EncodedBatch, done?: (result: ExportResult) => void): void {
+    sending += batch.spans;
+    transport.export(batch, (result) => {
+      sending -= batch.spans;
+      if (!closed) {
         if (result.code === ExportResultCode.SUCCESS) {
-          exported.inc(spans.length);
+          exported.inc(batch.spans);
           state.change('working', 'info', 'spans are being exported');
         } else {
-          droppedFailed.inc(spans.length);
+          droppedFailed.inc(batch.spans);
           state.change('failing', 'warn', 'spans cannot be exported', { error: result.error });
         }
-        done(result);
-      });
-    },
-    shutdown: () => delegate.shutdown(),
-    forceFlush: () => delegate.forceFlush(),
-  };
-  const batches = new BatchSpanProcessor({ exporter, maxQueueSize: maxQueuedSpans, maxExportBatchSize: batchSpans, scheduledDelayMillis: batchDelayMs, exportTimeoutMillis: exportTimeoutMs * 2 });
-
-  function add(span: ReadableSpan): void {
-    // Counted here, because the processor only tells a log how many it dropped.
-    if (queued >= maxQueuedSpans || closed) {
-      droppedFull.inc();
-      return;
-    }
-    queued += 1;
-    batches.onEnd(span);
+      }
+      done?.(result);
+      if (sending === 0) idle?.();
+    });
   }
 
+  function flush(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    if (encoder.count === 0) return;
+    const spans = encoder.count;
+    send({ request: encoder.take(), spans });
+  }
+
+  const libraryExporter: SpanExporter = {
+    export(spans, done) {
+      queuedLibrarySpans -= spans.length;
+      const request = ProtobufTraceSerializer.serializeRequest(spans);
+      if (request === undefined) done({ code: ExportResultCode.SUCCESS });
+      else send({ request, spans: spans.length }, done);
+    },
+    shutdown: () => Promise.resolve(),
+    forceFlush: () => Promise.resolve(),
+  };
+  const libraryBatches = new BatchSpanProcessor({
+    exporter: libraryExporter, maxQueueSize: maxQueuedSpans, maxExportBatchSize: batchSpans, scheduledDelayMillis: batchDelayMs, exportTimeoutMillis: exportTimeoutMs * 2,
+  });
+
   return {
-    add,
+    add(span) {
+      if (closed || encoder.count + sending >= maxQueuedSpans) {
+        droppedFull.inc();
+        return;
+      }
+      encoder.add(span);
+      if (encoder.count >= batchSpans || encoder.bytes >= BATCH_BYTES) flush();
+      else timer ??= setTimeout(flush, batchDelayMs).unref();
+    },
     processor: {
       onStart: () => undefined,
       onEnd(span) {
         // The batches skip what is not sampled; counted as queued, it would take its place for ever.
-        if ((span.spanContext().traceFlags & TraceFlags.SAMPLED) !== 0) add(span);
+        if ((span.spanContext().traceFlags & TraceFlags.SAMPLED) === 0) return;
+        if (closed || queuedLibrarySpans >= maxQueuedSpans) {
+          droppedFull.inc();
+          return;
+        }
+        queuedLibrarySpans += 1;
+        libraryBatches.onEnd(span);
       },
-      forceFlush: () => batches.forceFlush(),
-      shutdown: () => batches.shutdown(),
+      forceFlush: () => libraryBatches.forceFlush(),
+      shutdown: () => libraryBatches.shutdown(),
     },
     async shutdown(timeoutMs) {
       if (closed) return;
       const { promise: timedOut, resolve } = Promise.withResolvers<void>();
-      const timer = setTimeout(resolve, timeoutMs);
-      // A failed export was already counted and logged above.
-      await Promise.race([batches.shutdown().catch(() => undefined), timedOut]);
-      clearTimeout(timer);
+      const limit = setTimeout(resolve, timeoutMs);
+      flush();
+      const sent = (async () => {
+        // A failed export was already counted and logged above.
+        await libraryBatches.shutdown().catch(() => undefined);
+        if (sending > 0) await new Promise<void>((done) => { idle = done; });
+        await transport.shutdown();
+      })();
+      await Promise.race([sent, timedOut]);
+      clearTimeout(limit);
       closed = true;
-      if (queued + sending > 0) {
-        droppedShutdown.inc(queued + sending);
-        logger.warn('spans were lost at shutdown', { spans: queued + sending });
+      const lost = encoder.count + queuedLibrarySpans + sending;
+      if (lost > 0) {
+        droppedShutdown.inc(lost);
+        logger.warn('spans were lost at shutdown', { spans: lost });
       }
     },
   };

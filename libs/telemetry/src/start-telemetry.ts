@@ -51,15 +51,16 @@ export function startTelemetry(settings: TelemetrySettings): Telemetry {
   const flushLines = (): void => stdout?.flushSync();
   if (stdout !== undefined) process.once('exit', flushLines);
   const logger = createLogger({ service: settings.serviceName, level: settings.logLevel, write: settings.writeLine ?? ((line) => stdout?.write(line)) });
-  const spanExport = settings.otlpEndpoint === undefined ? undefined : startSpanExport({ endpoint: settings.otlpEndpoint, headers: settings.otlpHeaders ?? {}, logger, metrics });
   const resource = resourceFromAttributes({ 'service.name': settings.serviceName, 'service.version': settings.serviceVersion, ...settings.resourceAttributes });
+  const scope = { name: '@pointsman/telemetry', version: settings.serviceVersion };
+  const spanExport = settings.otlpEndpoint === undefined ? undefined : startSpanExport({ endpoint: settings.otlpEndpoint, headers: settings.otlpHeaders ?? {}, origin: { resource, scope }, logger, metrics });
   const sampler = createSampler(settings.sampler ?? 'parentbased_always_on', settings.samplerArg ?? 1);
   const librarySpans = spanExport === undefined ? undefined : startLibrarySpans({ processor: spanExport.processor, resource, sampler, logger });
   const traces = createTraces({
     source: {
       ids: new TraceIds(),
       resource,
-      scope: { name: '@pointsman/telemetry', version: settings.serviceVersion },
+      scope,
       onEnd: (span) => spanExport?.add(span),
     },
     sampler,

@@ -14,6 +14,8 @@ test.each(pages)('every link of %s to a file or a heading of this repository lea
   const broken = links.filter((target) => {
     const [path = '', anchor] = target.split('#', 2);
     const file = path === '' ? new URL(page, root) : new URL(path, new URL(page, root));
+    // Written by a full bench run, which a fresh clone has not made.
+    if (file.pathname.endsWith('/docs/benchmarks.md')) return false;
     if (!existsSync(file)) return true;
     return anchor !== undefined && !anchorsOf(readFileSync(file, 'utf8')).has(anchor);
   });

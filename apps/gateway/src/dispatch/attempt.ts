@@ -113,6 +113,7 @@ export class Attempt implements ReplySink {
     this.usage = usageOfReply(this.#options.format, value);
     const id = value['id'];
     if (typeof id === 'string') this.responseId = id;
+    this.finishReason = finishReasonOf(this.#options.format, value);
     let reply: string;
     try {
       reply = this.#options.shape.json(value, text);
@@ -243,4 +244,13 @@ export class Attempt implements ReplySink {
 
 function idOf(value: unknown): string | undefined {
   return isJsonObject(value) && typeof value['id'] === 'string' ? value['id'] : undefined;
+}
+
+/** Why a whole reply ended, in the words of its format: those that the stream inspector reports for a stream. */
+function finishReasonOf(format: WireFormat, value: JsonObject): string | undefined {
+  const choice = Array.isArray(value['choices']) ? value['choices'][0] : undefined;
+  const details = value['incomplete_details'];
+  const reason = format === 'messages' ? value['stop_reason'] : format !== 'responses' ? (isJsonObject(choice) ? choice['finish_reason'] : undefined)
+    : isJsonObject(details) ? details['reason'] : value['status'];
+  return typeof reason === 'string' ? reason : undefined;
 }

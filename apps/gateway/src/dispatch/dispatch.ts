@@ -45,6 +45,7 @@ export interface DispatchParts {
   readonly retryBudget: RetryBudget;
   readonly cooldowns: Cooldowns;
   readonly random: () => number;
+  readonly onDecision: (decision: Decision) => void;
   readonly onFallback: (from: string, to: string) => void;
   readonly onRetry: (group: string, reason: ProviderFault) => void;
   readonly onAttemptEnd: (deployment: Deployment, outcome: 'ok' | ProviderFault | 'abandoned') => void;
@@ -144,6 +145,7 @@ export class Dispatch implements AttemptListener {
 
   #decided(span: Span, decision: Decision): void {
     this.#record.decision = decision;
+    this.#parts.onDecision(decision);
     annotateDecision(span, decision);
     span.end();
     if (this.#done) return;

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { AppError, toAppError } from '@pointsman/errors';
 import type { WireFormat } from '@pointsman/providers';
 import express, { type Express } from 'express';
@@ -34,8 +34,21 @@ function shapeOf(path: string): ErrorShape {
   return path.startsWith('/v1/messages') || path.startsWith('/anthropic/v1/messages') ? 'anthropic' : 'openai';
 }
 
-/** Every route on one screen, the hottest first: Express tries them in this order. */
-export function createApp(context: GatewayContext): Express {
+/**
+ * Every route on one screen. Exact POST paths that carry the traffic are found by one look into a map before Express sees the request:
+ * its router and the prototypes it swaps cost as much as parsing the body. Everything else, and the same paths with other methods, goes through it.
+ */
+export function createRequestListener(context: GatewayContext): RequestListener {
+  const direct = new Map<string, Handler>();
+  const app = createApp(context, direct);
+  return (req, res) => {
+    const handler = req.method === 'POST' ? direct.get(req.url ?? '') : undefined;
+    if (handler === undefined) app(req, res);
+    else handler(req, res);
+  };
+}
+
+function createApp(context: GatewayContext, direct: Map<string, Handler>): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -52,7 +65,9 @@ export function createApp(context: GatewayContext): Express {
   for (const { format, route, paths, azure } of PROXIED) {
     const path = paths[1] ?? route;
     const errorShape = format === 'messages' ? 'anthropic' : 'openai';
-    on('post', paths, serveWithBody(context, { route, errorShape }, (running, raw) => startProxiedCall(context, running, raw, { format, path: format === 'messages' ? route : path })));
+    const handler = serveWithBody(context, { route, errorShape }, (running, raw) => startProxiedCall(context, running, raw, { format, path: format === 'messages' ? route : path }));
+    on('post', paths, handler);
+    for (const exact of paths) direct.set(exact, handler);
     if (azure === undefined) continue;
     for (const prefix of ['/openai/deployments', '/engines']) {
       // A wildcard: names of groups may hold slashes (`openai/gpt-4o`).

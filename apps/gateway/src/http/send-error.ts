@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AppError } from '@pointsman/errors';
 import { anthropicErrorBody, openAiErrorBody } from '@pointsman/wire-formats';
 import type { ErrorShape } from './exchange.ts';
@@ -21,7 +21,12 @@ export function sendError(res: ServerResponse, error: AppError, { shape, request
   if (error.retryAfterMs !== undefined) headers.push('retry-after', String(Math.max(1, Math.ceil(error.retryAfterMs / 1000))));
   if (extra !== undefined) headers.push(...extra);
   // The rest of a body that was refused is not worth reading: the connection ends with the reply.
-  if (!res.req.complete || error.code === 'gateway_draining') headers.push('connection', 'close');
+  if (hasUnreadBody(res.req) || error.code === 'gateway_draining') headers.push('connection', 'close');
   res.writeHead(error.status, headers);
   res.end(text);
+}
+
+/** A request without a body is not yet `complete` while its own handler runs either: it has nothing that could be left unread. */
+function hasUnreadBody({ complete, headers }: IncomingMessage): boolean {
+  return !complete && (headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0');
 }

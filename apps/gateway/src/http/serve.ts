@@ -59,6 +59,13 @@ function end(context: GatewayContext, running: Running): void {
   trace.set('http.response.status_code', status);
   if (record !== undefined) annotateRequest(exchange, record);
   trace.end();
+  const { logger } = context.telemetry;
+  if (logger.isEnabled('debug')) {
+    logger.forSpan(trace).debug('request ended', {
+      route: exchange.route, status, duration_ms: Math.round(exchange.elapsedMs()), request_id: exchange.requestId,
+      ...(record === undefined ? {} : { model_group: record.group, provider: record.deployment?.configured.provider, retries: record.retries, fallbacks: record.fallbacks, code: record.error?.code }),
+    });
+  }
   context.metrics.requestEnded({ route: exchange.route, status, durationMs: exchange.elapsedMs(), record, passedTo: running.passedTo });
   context.gate.leave(exchange);
   exchange.release();

@@ -1,4 +1,5 @@
 import type { ProviderFault } from '@pointsman/providers';
+import type { Decision } from '@pointsman/routing';
 import { metric, type Metrics } from '@pointsman/telemetry';
 import type { Deployment } from '../snapshot/snapshot.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
@@ -84,6 +85,11 @@ export class GatewayMetrics {
     this.#fallbacks.labels(from, to).inc(1);
   }
 
+  decided({ strategy, modelVersion, order, tookMs }: Decision): void {
+    this.#decisions.labels(strategy, modelVersion, order[0]?.model ?? 'none').inc(1);
+    this.#decisionDuration.labels(strategy).observe(tookMs / 1000);
+  }
+
   decisionTimedOut(strategy: string): void {
     this.#decisionTimeouts.labels(strategy).inc(1);
   }
@@ -109,12 +115,8 @@ export class GatewayMetrics {
     this.#requests.labels(route, model, provider, String(status)).inc(1);
     this.#duration.labels(route, model).observe(durationMs / 1000);
     if (record === undefined) return;
-    const { decision, usage, ttftMs } = record;
+    const { usage, ttftMs } = record;
     if (deployment !== undefined && !record.stream) this.#overhead.labels(route).observe(Math.max(0, durationMs - record.upstreamMs) / 1000);
-    if (decision !== undefined) {
-      this.#decisions.labels(decision.strategy, decision.modelVersion, decision.order[0]?.model ?? 'none').inc(1);
-      this.#decisionDuration.labels(decision.strategy).observe(decision.tookMs / 1000);
-    }
     if (record.stream) {
       if (ttftMs !== undefined) {
         this.#ttft.labels(model, provider).observe(ttftMs / 1000);

@@ -1,0 +1,41 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { temporaryDirectory } from '@pointsman/testing';
+import { expect, test } from 'vitest';
+import { readGatewaySettings } from './settings.ts';
+
+test('with an empty environment the documented defaults hold, in milliseconds and absolute paths', async () => {
+  await using directory = await temporaryDirectory();
+  const settings = readGatewaySettings({ POINTSMAN_HOME: directory.path });
+  expect(settings).toMatchObject({
+    host: '0.0.0.0', port: 4000, modelsDir: '/app/models', masterKey: undefined, candidatesPath: undefined, home: directory.path,
+    drainLimitMs: 30_000, drainDelayMs: 0, configPollMs: 5_000, requestHeadersTimeoutMs: 15_000, requestBodyTimeoutMs: 60_000, configPath: '/app/config/config.yaml',
+  });
+  expect(readGatewaySettings({}).home).toBe(resolve('.pointsman'));
+});
+
+test('CONFIG_PATH wins over LITELLM_CONFIG_PATH, and both over a config in the home', async () => {
+  await using directory = await temporaryDirectory();
+  await mkdir(directory.path, { recursive: true });
+  await writeFile(join(directory.path, 'config.yaml'), '');
+  const env = { POINTSMAN_HOME: directory.path };
+  expect(readGatewaySettings(env).configPath).toBe(join(directory.path, 'config.yaml'));
+  expect(readGatewaySettings({ ...env, LITELLM_CONFIG_PATH: '/l.yaml' }).configPath).toBe('/l.yaml');
+  expect(readGatewaySettings({ ...env, LITELLM_CONFIG_PATH: '/l.yaml', CONFIG_PATH: '/c.yaml' }).configPath).toBe('/c.yaml');
+  expect(readGatewaySettings({ ...env, CONFIG_PATH: 'here.yaml' }).configPath).toBe(resolve('here.yaml'));
+});
+
+test('every wrong variable is named at once, and no value is repeated', () => {
+  const env = { PORT: 'sk-secret', SHUTDOWN_STREAM_TIMEOUT_S: '-1', CONFIG_POLL_INTERVAL_S: '0', LOG_LEVEL: 'loud' };
+  expect(() => readGatewaySettings(env)).toThrow(/PORT[^]*SHUTDOWN_STREAM_TIMEOUT_S|SHUTDOWN_STREAM_TIMEOUT_S[^]*PORT/);
+  for (const name of Object.keys(env)) expect(() => readGatewaySettings(env)).toThrow(name);
+  expect(() => readGatewaySettings(env)).not.toThrow('sk-secret');
+});
+
+test('an empty variable is one that is not set', () => {
+  expect(readGatewaySettings({ PORT: '', LITELLM_MASTER_KEY: ' ' })).toMatchObject({ port: 4000, masterKey: undefined });
+});
+
+test('port 0 picks a free port, and fractions of seconds count', () => {
+  expect(readGatewaySettings({ PORT: '0', SHUTDOWN_STREAM_TIMEOUT_S: '0.5' })).toMatchObject({ port: 0, drainLimitMs: 500 });
+});
