@@ -98,3 +98,8 @@ test.each([
 ])('%s filled with %j', (model, captured, requested, expected) => {
   expect(fillWildcards(model, captured, requested)).toBe(expected);
 });
+
+test.each(['gemini/../../admin', 'gemini/.', 'gemini/a?key=b', 'gemini/a#b', 'gemini/%2e%2e', 'gemini/a\\b', 'gemini/a\r\nb: c', 'gemini/\0', 'gemini/\ud800'])('a wildcard does not take %j: providers put names into paths and headers', (name) => {
+  expect(new ModelGroups({ groups: ['gemini/*'] }).resolve(name)).toBeUndefined();
+  expect(new ModelGroups({ groups: ['gemini/*', name] }).resolve(name)?.group).toBe(name);
+});

@@ -5,9 +5,9 @@ import { mayUseModel, type Principal } from './principal.ts';
 import { resolveGroup } from './resolve-group.ts';
 
 const snapshot = fakeSnapshot(chatConfig(['a']));
-const asking = (models: ReadonlySet<string> | undefined): Exchange => {
+const asking = (models: ReadonlySet<string> | undefined): Pick<Exchange, 'snapshot' | 'principal'> => {
   const principal: Principal = { keyHash: 'h', keyAlias: undefined, isAdmin: false, models, userId: undefined, teamId: undefined };
-  return { snapshot, principal } as Exchange;
+  return { snapshot, principal };
 };
 
 test('a configured group is found for a key that may use everything or just this', () => {

@@ -7,7 +7,7 @@ import { mayUseModel } from './principal.ts';
  * The plan of the model group that a name stands for, if the caller may use it.
  * @throws AppError `invalid_request` for a name nobody configured, 401 for one the key may not use (LiteLLM's status).
  */
-export function resolveGroup(exchange: Exchange, model: string, path: string): GroupPlan | Promise<GroupPlan> {
+export function resolveGroup(exchange: Pick<Exchange, 'snapshot' | 'principal'>, model: string, path: string): GroupPlan | Promise<GroupPlan> {
   const plan = exchange.snapshot.plan(model);
   if (plan === undefined) {
     const shown = model.length > 200 ? `${model.slice(0, 200)}…` : model;

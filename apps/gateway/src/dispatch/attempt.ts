@@ -86,7 +86,13 @@ export class Attempt implements ReplySink {
   }
 
   start(): void {
-    this.#call = this.#options.provider.start(this.#options.request, this);
+    try {
+      this.#call = this.#options.provider.start(this.#options.request, this);
+    } catch (error) {
+      // Long strings of a body are parsed only when an adapter reads them: what is wrong inside is found here, and is the caller's mistake.
+      const refused = error instanceof AppError && error.kind === 'invalid_request';
+      this.#failWith(refused ? new ProviderError('bad_request', this.#options.provider.id, error.message, { code: error.code, cause: error, ...(error.param === undefined ? {} : { param: error.param }) }) : this.#asProviderError(error));
+    }
   }
 
   /** Stops the call; nothing is reported afterwards. */

@@ -529,3 +529,28 @@ test('a mock answers without calling anybody, costs nothing and tells the breake
   expect(gateway.snapshot.breakers.get('a')?.settlements).toEqual([['abandoned']]);
   expect(gateway.record().costUsd).toBe(0);
 });
+
+test('a body that turns out to be broken inside a long string is the caller\'s mistake, whoever finds it, and leaves nothing behind', async () => {
+  const a = new FakeProvider((call) => call.json({ ...chatReply('x'), messages: call.request.body['messages'] ?? null }));
+  const start = a.start.bind(a);
+  a.start = (request, sink) => {
+    void request.body; // as an adapter that cannot forward the bytes does
+    return start(request, sink);
+  };
+  await using gateway = await startFakeGateway(chatConfig(['a']), { providers: { a } });
+  const reply = await gateway.post('/v1/chat/completions', `{"model":"chat","messages":[{"role":"user","content":"${'x'.repeat(10_000)}\n"}]}`);
+  expect(reply.status).toBe(400);
+  expect(await codeOf(reply)).toBe('invalid_json');
+  expect(a.calls).toHaveLength(0);
+  await expectSettled(gateway);
+  expect(gateway.snapshot.breakers.get('a')?.settlements).toEqual([['abandoned']]);
+});
+
+test('a provider that takes such a body all the same is billed without its text', async () => {
+  const a = new FakeProvider((call) => call.accept().events(chunk({ content: 'hi' }), chunk({}, 'stop'), '[DONE]').end());
+  await using gateway = await startFakeGateway(chatConfig(['a']), { providers: { a } });
+  const reply = await gateway.post('/v1/chat/completions', `{"model":"chat","stream":true,"messages":[{"role":"user","content":"${'x'.repeat(10_000)}\n"}]}`);
+  expect(dataOf(await reply.text()).at(-1)).toBe('[DONE]');
+  await expectSettled(gateway);
+  expect(gateway.record()).toMatchObject({ usageEstimated: true, usage: { promptTokens: 0, completionTokens: 1 } });
+});

@@ -16,20 +16,20 @@ test.each<[string, WireFormat, JsonObject, string]>([
   ['embeddings: several inputs', 'embeddings', { input: ['a', 'b'] }, 'a\nb'],
   ['embeddings: token ids have no text', 'embeddings', { input: [1, 2, 3] }, ''],
 ])('the text to route by is the user\'s: %s', (_name, format, body, text) => {
-  expect(promptOf(format, body).text()).toBe(text);
+  expect(promptOf(format, { value: body }).text()).toBe(text);
 });
 
 test('tokens count everything that is read: a quarter of all characters, rounded up', () => {
-  expect(promptOf('chat', { messages: [{ role: 'system', content: '1234' }, { role: 'user', content: '12345' }] }).tokens()).toBe(3); // '1234\n12345'
-  expect(promptOf('messages', { system: [{ type: 'text', text: '12345678' }], messages: [{ role: 'user', content: '1234' }] }).tokens()).toBe(4);
-  expect(promptOf('responses', { instructions: '12345678', input: [{ role: 'user', content: '1234' }] }).tokens()).toBe(4);
+  expect(promptOf('chat', { value: { messages: [{ role: 'system', content: '1234' }, { role: 'user', content: '12345' }] } }).tokens()).toBe(3); // '1234\n12345'
+  expect(promptOf('messages', { value: { system: [{ type: 'text', text: '12345678' }], messages: [{ role: 'user', content: '1234' }] } }).tokens()).toBe(4);
+  expect(promptOf('responses', { value: { instructions: '12345678', input: [{ role: 'user', content: '1234' }] } }).tokens()).toBe(4);
 });
 
 test.each<[WireFormat, JsonObject]>([
   ['chat', {}], ['chat', { messages: 'no list' }], ['chat', { messages: [null, 5, { role: 'user' }, { role: 'user', content: 7 }, { role: 'user', content: [null, 5, { type: 'text' }] }] }],
   ['responses', {}], ['responses', { input: { a: 1 } }], ['completions', { prompt: { a: 1 } }], ['embeddings', {}], ['messages', { messages: null }],
 ])('a body of an unexpected shape has no text and does no harm: %s %j', (format, body) => {
-  const prompt = promptOf(format, body);
+  const prompt = promptOf(format, { value: body });
   expect(prompt.text().trim()).toBe(body['messages'] === 'no list' ? 'no list' : '');
   expect(Number.isInteger(prompt.tokens())).toBe(true);
 });
@@ -38,7 +38,7 @@ test('the text is made when first asked for, and once', () => {
   let reads = 0;
   const body: JsonObject = {};
   Object.defineProperty(body, 'messages', { get: () => { reads += 1; return [{ role: 'user', content: 'hi' }]; } });
-  const prompt = promptOf('chat', body);
+  const prompt = promptOf('chat', { value: body });
   expect(reads).toBe(0);
   prompt.text();
   prompt.text();

@@ -40,12 +40,26 @@ function collect(format: WireFormat, body: JsonObject, onlyUser: boolean): strin
   return text;
 }
 
+/**
+ * A body that is broken inside a long string has no text: who asks is a strategy or a bill, in the middle of a call, and neither may fail for it.
+ * The caller hears of it from whoever has to read the body to send it.
+ */
+function textOf(format: WireFormat, body: Pick<RequestBody, 'value'>, onlyUser: boolean): string {
+  let value: JsonObject;
+  try {
+    ({ value } = body);
+  } catch {
+    return '';
+  }
+  return collect(format, value, onlyUser);
+}
+
 /** Text of a request's prompt, computed once and only when somebody asks. */
 export function promptOf(format: WireFormat, body: Pick<RequestBody, 'value'>): PromptText {
   let user: string | undefined;
   let tokens: number | undefined;
   return {
-    text: () => (user ??= collect(format, body.value, true)),
-    tokens: () => (tokens ??= Math.ceil(collect(format, body.value, false).length / 4)),
+    text: () => (user ??= textOf(format, body, true)),
+    tokens: () => (tokens ??= Math.ceil(textOf(format, body, false).length / 4)),
   };
 }

@@ -18,13 +18,12 @@ export class JsonBody {
    * Right for every question but what such a string says.
    */
   readonly outline: JsonObject;
-  #text: string | undefined;
   #value: JsonObject | undefined;
 
-  constructor(raw: Buffer, outline: JsonObject, text: string | undefined) {
+  constructor(raw: Buffer, outline: JsonObject, isWhole: boolean) {
     this.raw = raw;
     this.outline = outline;
-    this.#text = text;
+    this.#value = isWhole ? outline : undefined;
   }
 
   /**
@@ -32,10 +31,7 @@ export class JsonBody {
    * @throws AppError `invalid_request` when one of the long strings is not valid JSON inside: the outline cannot tell.
    */
   get value(): JsonObject {
-    if (this.#text === undefined) return this.#value ?? this.outline;
-    this.#value = parse(this.#text);
-    this.#text = undefined;
-    return this.#value;
+    return (this.#value ??= parse(this.raw.toString('utf8')));
   }
 }
 
@@ -56,12 +52,12 @@ function parse(text: string): JsonObject {
   return value;
 }
 
-/** The outline of a shortened text; a mistake is looked for in the whole text, whose positions mean something to the caller. */
-function parseOutline(shortened: string, text: string): JsonObject {
+/** The outline out of a shortened text; a mistake is looked for in the whole text, whose positions mean something to the caller. */
+function parseOutline(shortened: string, raw: Buffer): JsonObject {
   try {
     return parse(shortened);
   } catch (error) {
-    parse(text);
+    parse(raw.toString('utf8'));
     throw error;
   }
 }
@@ -97,11 +93,11 @@ export function parseJsonBody(raw: Buffer): JsonBody {
   // Most bodies are ASCII, and ASCII is checked and copied several times faster than UTF-8.
   const ascii = isAscii(raw);
   if (!ascii && !isUtf8(raw)) throw invalid('Invalid JSON payload: the request body is not valid UTF-8.');
-  const start = raw.length >= 3 && raw[0] === 0xef && raw[1] === 0xbb && raw[2] === 0xbf ? 3 : 0;
-  const text = raw.toString(ascii ? 'latin1' : 'utf8', start);
-  const shortened = raw.length >= SHORTEN_FROM_BYTES ? shortenStrings(text) : undefined;
-  const outline = shortened === undefined ? parse(text) : parseOutline(shortened, text);
+  // A byte order mark, which some Windows clients send, is no part of JSON.
+  const bytes = raw.length >= 3 && raw[0] === 0xef && raw[1] === 0xbb && raw[2] === 0xbf ? raw.subarray(3) : raw;
+  const shortened = bytes.length >= SHORTEN_FROM_BYTES ? shortenStrings(bytes) : undefined;
+  const outline = shortened === undefined ? parse(bytes.toString(ascii ? 'latin1' : 'utf8')) : parseOutline(shortened, bytes);
   const hazard = findHazard(outline, 1);
   if (hazard !== undefined) throw invalid(`Invalid JSON payload: ${hazard}.`);
-  return new JsonBody(start === 0 ? raw : raw.subarray(start), outline, shortened === undefined ? undefined : text);
+  return new JsonBody(bytes, outline, shortened === undefined);
 }

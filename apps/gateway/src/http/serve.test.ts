@@ -21,8 +21,8 @@ class SlowKeys implements KeyStore {
   }
 }
 
-/** One handler on a real socket, with the parts of a fake gateway around it. */
-async function serving(gateway: FakeGateway, handler: Handler): Promise<AsyncDisposable & { get: (init?: RequestInit) => Promise<Response> }> {
+/** One handler on a real socket. */
+async function serving(handler: Handler): Promise<AsyncDisposable & { get: (init?: RequestInit) => Promise<Response> }> {
   const server = createServer(handler);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -51,10 +51,10 @@ const OPTIONS = { route: '/x' };
 test('a handler that answers at once, later, or fails either way: one reply and everything is given back', async () => {
   await using gateway = await startFakeGateway(chatConfig(['a']));
   const { context } = gateway;
-  await using at = await serving(gateway, serve(context, OPTIONS, ({ exchange }) => void exchange.res.writeHead(200).end()));
-  await using later = await serving(gateway, serve(context, OPTIONS, async ({ exchange }) => { await Promise.resolve(); exchange.res.writeHead(201).end(); }));
-  await using throws = await serving(gateway, serve(context, OPTIONS, () => { throw new AppError('not_found', 'gone', 'Gone.'); }));
-  await using rejects = await serving(gateway, serve(context, OPTIONS, () => Promise.reject(new Error('secret detail'))));
+  await using at = await serving(serve(context, OPTIONS, ({ exchange }) => void exchange.res.writeHead(200).end()));
+  await using later = await serving(serve(context, OPTIONS, async ({ exchange }) => { await Promise.resolve(); exchange.res.writeHead(201).end(); }));
+  await using throws = await serving(serve(context, OPTIONS, () => { throw new AppError('not_found', 'gone', 'Gone.'); }));
+  await using rejects = await serving(serve(context, OPTIONS, () => Promise.reject(new Error('secret detail'))));
   expect((await at.get()).status).toBe(200);
   expect((await later.get()).status).toBe(201);
   expect((await throws.get()).status).toBe(404);
@@ -66,8 +66,8 @@ test('a handler that answers at once, later, or fails either way: one reply and 
 
 test('what the gateway did wrong is logged once at error, what the caller did wrong is not', async () => {
   await using gateway = await startFakeGateway(chatConfig(['a']));
-  await using broken = await serving(gateway, serve(gateway.context, OPTIONS, () => { throw new Error('a bug'); }));
-  await using refused = await serving(gateway, serve(gateway.context, OPTIONS, () => { throw new AppError('invalid_request', 'bad', 'Bad.'); }));
+  await using broken = await serving(serve(gateway.context, OPTIONS, () => { throw new Error('a bug'); }));
+  await using refused = await serving(serve(gateway.context, OPTIONS, () => { throw new AppError('invalid_request', 'bad', 'Bad.'); }));
   await broken.get();
   await refused.get();
   const errors = gateway.lines.map((line) => JSON.parse(line) as { level: string; msg: string }).filter(({ level }) => level === 'error');
@@ -77,7 +77,7 @@ test('what the gateway did wrong is logged once at error, what the caller did wr
 test('no key and a wrong key are 401, and the handler is never run', async () => {
   await using gateway = await startFakeGateway(chatConfig(['a']));
   let runs = 0;
-  await using route = await serving(gateway, serve(gateway.context, OPTIONS, () => { runs += 1; }));
+  await using route = await serving(serve(gateway.context, OPTIONS, () => { runs += 1; }));
   expect((await route.get({ headers: { authorization: '' } })).status).toBe(401);
   expect((await route.get({ headers: { authorization: 'Bearer sk-wrong' } })).status).toBe(401);
   expect(runs).toBe(0);
@@ -87,7 +87,7 @@ test('no key and a wrong key are 401, and the handler is never run', async () =>
 test('a key store that answers later lets in, refuses, or fails without hanging', async () => {
   const keys = new SlowKeys();
   await using gateway = await startFakeGateway(chatConfig(['a']), { keys });
-  await using route = await serving(gateway, serve(gateway.context, OPTIONS, ({ exchange }) => void exchange.res.end(exchange.principal.userId)));
+  await using route = await serving(serve(gateway.context, OPTIONS, ({ exchange }) => void exchange.res.end(exchange.principal.userId)));
   const ask = async (answer: (asked: SlowKeys['asked'][number] | undefined) => void): Promise<Response> => {
     const before = keys.asked.length;
     const reply = route.get();
@@ -105,7 +105,7 @@ test('a client that leaves while its key is looked up is never served', async ()
   const keys = new SlowKeys();
   await using gateway = await startFakeGateway(chatConfig(['a']), { keys });
   let runs = 0;
-  await using route = await serving(gateway, serve(gateway.context, OPTIONS, () => { runs += 1; }));
+  await using route = await serving(serve(gateway.context, OPTIONS, () => { runs += 1; }));
   const client = new AbortController();
   const reply = route.get({ signal: client.signal });
   await eventually(() => keys.asked.length === 1);
@@ -120,7 +120,7 @@ test('a client that leaves while its key is looked up is never served', async ()
 
 test('while draining every route answers 503 and closes, and nothing is begun', async () => {
   await using gateway = await startFakeGateway(chatConfig(['a']));
-  await using route = await serving(gateway, serve(gateway.context, { route: '/x', errorShape: 'anthropic' }, () => undefined));
+  await using route = await serving(serve(gateway.context, { route: '/x', errorShape: 'anthropic' }, () => undefined));
   await gateway.context.gate.drain(0);
   const reply = await route.get();
   expect(reply.status).toBe(503);
@@ -132,8 +132,8 @@ test('while draining every route answers 503 and closes, and nothing is begun', 
 
 test('before the first configuration a route says so; one that needs none answers', async () => {
   await using gateway = await startFakeGateway(chatConfig(['a']), { ready: false });
-  await using route = await serving(gateway, serve(gateway.context, OPTIONS, () => undefined));
-  await using health = await serving(gateway, serve(gateway.context, { route: '/x', beforeReady: true }, ({ exchange }) => void exchange.res.end()));
+  await using route = await serving(serve(gateway.context, OPTIONS, () => undefined));
+  await using health = await serving(serve(gateway.context, { route: '/x', beforeReady: true }, ({ exchange }) => void exchange.res.end()));
   const refused = await route.get();
   expect(refused.status).toBe(503);
   expect(refused.headers.get('retry-after')).toBe('5');
@@ -144,7 +144,7 @@ test('a client that leaves is told to whoever works for it, once', async () => {
   await using gateway = await startFakeGateway(chatConfig(['a']));
   let told = 0;
   let started = false;
-  await using route = await serving(gateway, serve(gateway.context, OPTIONS, ({ exchange }) => {
+  await using route = await serving(serve(gateway.context, OPTIONS, ({ exchange }) => {
     started = true;
     exchange.onClientGone = () => { told += 1; };
   }));
@@ -160,7 +160,7 @@ test('a client that leaves is told to whoever works for it, once', async () => {
 
 test('work that knows no better end is cut off when the drain limit has passed', async () => {
   await using gateway = await startFakeGateway(chatConfig(['a']));
-  await using route = await serving(gateway, serve(gateway.context, OPTIONS, () => undefined));
+  await using route = await serving(serve(gateway.context, OPTIONS, () => undefined));
   const cutOff = expect(route.get()).rejects.toThrow();
   await eventually(() => gateway.context.gate.running === 1);
   expect(await gateway.context.gate.drain(0)).toBe(1);
@@ -171,7 +171,7 @@ test('work that knows no better end is cut off when the drain limit has passed',
 test('a running request keeps its snapshot through a reload', async () => {
   await using gateway = await startFakeGateway(chatConfig(['a']));
   let finish = (): void => undefined;
-  await using route = await serving(gateway, serve(gateway.context, OPTIONS, ({ exchange }) => new Promise<void>((resolve) => {
+  await using route = await serving(serve(gateway.context, OPTIONS, ({ exchange }) => new Promise<void>((resolve) => {
     finish = () => { exchange.res.end(exchange.snapshot.revision); resolve(); };
   })));
   const reply = route.get();
@@ -186,7 +186,7 @@ test('a running request keeps its snapshot through a reload', async () => {
 test('a body is read only after the key was found good, and one that is too large is 413', async () => {
   await using gateway = await startFakeGateway(chatConfig(['a'], 'general_settings: { max_request_size_mb: 1 }\n'));
   const bodies: string[] = [];
-  await using route = await serving(gateway, serveWithBody(gateway.context, OPTIONS, ({ exchange }, raw) => {
+  await using route = await serving(serveWithBody(gateway.context, OPTIONS, ({ exchange }, raw) => {
     bodies.push(raw.toString());
     exchange.res.end();
   }));
@@ -200,8 +200,8 @@ test('a body is read only after the key was found good, and one that is too larg
 
 test('a handler of a body that throws or rejects is one error reply', async () => {
   await using gateway = await startFakeGateway(chatConfig(['a']));
-  await using throws = await serving(gateway, serveWithBody(gateway.context, OPTIONS, () => { throw new AppError('invalid_request', 'bad', 'Bad.'); }));
-  await using rejects = await serving(gateway, serveWithBody(gateway.context, OPTIONS, () => Promise.reject(new AppError('forbidden', 'no', 'No.'))));
+  await using throws = await serving(serveWithBody(gateway.context, OPTIONS, () => { throw new AppError('invalid_request', 'bad', 'Bad.'); }));
+  await using rejects = await serving(serveWithBody(gateway.context, OPTIONS, () => Promise.reject(new AppError('forbidden', 'no', 'No.'))));
   expect((await throws.get({ method: 'POST', body: '{}' })).status).toBe(400);
   expect((await rejects.get({ method: 'POST', body: '{}' })).status).toBe(403);
   await expectGivenBack(gateway, [400, 403]);
@@ -209,7 +209,7 @@ test('a handler of a body that throws or rejects is one error reply', async () =
 
 test('a request id that a client chose comes back where it is safe, else a new one is made', async () => {
   await using gateway = await startFakeGateway(chatConfig(['a']));
-  await using route = await serving(gateway, serve(gateway.context, OPTIONS, ({ exchange }) => void exchange.res.end(exchange.requestId)));
+  await using route = await serving(serve(gateway.context, OPTIONS, ({ exchange }) => void exchange.res.end(exchange.requestId)));
   const idFor = async (id: string): Promise<string> => (await route.get({ headers: { 'x-request-id': id } })).text();
   expect(await idFor('my-id:1.2_3')).toBe('my-id:1.2_3');
   for (const unsafe of ['has space', 'a"b', 'x'.repeat(129), '<b>']) expect(await idFor(unsafe)).toMatch(/^[0-9a-f-]{36}$/);
@@ -217,6 +217,6 @@ test('a request id that a client chose comes back where it is safe, else a new o
 
 test('an admin route refuses everybody else', async () => {
   await using gateway = await startFakeGateway(chatConfig(['a']), { keys: { hasKeys: true, find: () => somebody } });
-  await using route = await serving(gateway, serve(gateway.context, OPTIONS, ({ exchange }) => requireAdmin(exchange)));
+  await using route = await serving(serve(gateway.context, OPTIONS, ({ exchange }) => requireAdmin(exchange)));
   expect((await route.get()).status).toBe(403);
 });
