@@ -18,7 +18,7 @@ const environmentSchema = z.object({
   SHUTDOWN_DELAY_S: setting.decimal({ min: 0, max: 300 }).default(0),
   CONFIG_POLL_INTERVAL_S: setting.decimal({ min: 0.1, max: 3600 }).default(5),
   REQUEST_HEADERS_TIMEOUT_S: setting.decimal({ min: 0.1, max: 600 }).default(15),
-  REQUEST_BODY_TIMEOUT_S: setting.decimal({ min: 0.1, max: 3600 }).default(60),
+  REQUEST_BODY_TIMEOUT_S: setting.decimal({ min: 0.1, max: 3600 }).default(300),
 });
 
 /** Everything the gateway takes from its environment, checked and resolved to absolute paths. */

@@ -38,7 +38,7 @@ const servedProviders: ReadonlySet<string> = new Set(providerIds);
 const EMPTY_CONFIG = 'model_list: []';
 
 /** Builds the parts, wires them and listens. main.ts and tests both start the gateway here. */
-export async function startGateway(settings: GatewaySettings, signal: AbortSignal): Promise<Gateway> {
+export async function startGateway(settings: GatewaySettings): Promise<Gateway> {
   const telemetry = startTelemetry(telemetrySettings(settings.telemetry, { name: 'pointsman-gateway', version }));
   const { logger } = telemetry;
   const metrics = new GatewayMetrics(telemetry.metrics);
@@ -112,7 +112,7 @@ export async function startGateway(settings: GatewaySettings, signal: AbortSigna
       logger.info('draining', { running: gate.running, limit_ms: settings.drainLimitMs });
       const ended = await gate.drain(settings.drainLimitMs);
       const passed = clock.monotonic() - startedAt;
-      if (passed < settings.drainDelayMs && !signal.aborted) await new Promise((resolve) => setTimeout(resolve, settings.drainDelayMs - passed));
+      if (passed < settings.drainDelayMs) await new Promise((resolve) => setTimeout(resolve, settings.drainDelayMs - passed));
       logger.info('drained', { ended_by_limit: ended, took_ms: Math.round(clock.monotonic() - startedAt) });
     },
     async close() {

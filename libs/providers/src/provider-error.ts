@@ -47,6 +47,8 @@ export class ProviderError extends AppError {
 
   constructor(fault: ProviderFault, provider: string, message: string, options: AppErrorOptions & { readonly upstreamStatus?: number; readonly code?: string } = {}) {
     super(KIND_OF[fault], options.code ?? CODE_OF[fault] ?? `provider_${fault}`, message, {
+      // LiteLLM answers with the status that the provider gave: a 500 is told from a gateway's own 502.
+      ...(fault === 'server_error' && options.upstreamStatus === 500 ? { status: 500, type: 'internal_server_error' } : {}),
       ...options,
       ...(fault === 'auth' ? { type: 'provider_auth_error' } : {}),
       details: { provider, fault, ...(options.upstreamStatus === undefined ? {} : { upstream_status: options.upstreamStatus }), ...options.details },

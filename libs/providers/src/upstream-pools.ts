@@ -1,4 +1,5 @@
 import { Client, Pool, type Dispatcher } from 'undici';
+import { SlabPool } from './slab-pool.ts';
 
 export interface UpstreamTls {
   /** False accepts any certificate: for a self-signed server in a private network. */
@@ -63,6 +64,8 @@ interface Entry {
  * and closing waits for the calls under way.
  */
 export class UpstreamPools {
+  /** Memory for the bodies that go over these connections. */
+  readonly slabs = new SlabPool();
   readonly #entries = new Map<string, Entry>();
   readonly #closing = new Set<Promise<void>>();
 

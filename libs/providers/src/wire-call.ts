@@ -17,6 +17,8 @@ export interface WireRequest {
   /** Lower-case names. */
   readonly headers: Record<string, string>;
   readonly body: Buffer | string | null;
+  /** Called once when the call is over in whatever way and nothing reads `body` any more. */
+  readonly onDone?: (() => void) | undefined;
   /** Longest wait for the status line in milliseconds, waiting for a socket and connecting included. */
   readonly headersTimeoutMs: number;
   /** Longest silence between two pieces of the body in milliseconds; the time while paused does not count. */
@@ -170,6 +172,8 @@ class WireExchange implements ProviderCall, Dispatcher.DispatchHandler, Connecti
   #finish(): void {
     this.#done = true;
     clearTimeout(this.#timer);
+    // Nothing reads the body now: it was written, or its socket is destroyed in this same turn.
+    this.#request.onDone?.();
   }
 
   #hasPreciseIdleTimer(): boolean {

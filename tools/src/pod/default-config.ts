@@ -64,8 +64,6 @@ export function defaultConfig(env: Readonly<Record<string, string | undefined>>)
     '    - simulated/steady: [simulated/sage]',
     '    - simulated/sage: [simulated/oracle]',
     '    - simulated/oracle: [simulated/sage]',
-    'general_settings:',
-    '  master_key: os.environ/LITELLM_MASTER_KEY',
     '',
   ];
   const body = lines.join('\n');

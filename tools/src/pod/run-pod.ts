@@ -23,17 +23,33 @@ export interface RunPodOptions {
 const say = (text: string): void => console.log(text);
 const complain = (text: string): void => console.error(text);
 
-function banner(url: string, { places, configNote }: { readonly places: PodPlaces; readonly configNote: string }): string {
+/** What a first request may ask for: `auto` where there is such a group, else the first name that stands for one model. */
+function modelToTry(names: readonly string[]): string {
+  return names.find((name) => name === 'auto') ?? names.find((name) => !name.includes('*')) ?? 'auto';
+}
+
+/** The models that the gateway lists for this key; undefined when the configuration names a master key of its own. */
+async function listedModels(url: string, masterKey: string): Promise<readonly string[] | undefined> {
+  const reply = await fetch(`${url}/v1/models`, { headers: { authorization: `Bearer ${masterKey}` }, signal: AbortSignal.timeout(5_000) });
+  if (!reply.ok) return reply.status === 401 ? undefined : [];
+  const { data } = (await reply.json()) as { readonly data: readonly { readonly id: string }[] };
+  return data.map(({ id }) => id);
+}
+
+async function banner(url: string, { places, configNote }: { readonly places: PodPlaces; readonly configNote: string }): Promise<string> {
+  const listed = await listedModels(url, places.masterKey).catch(() => []);
+  const key = listed === undefined ? '<master key>' : places.masterKey;
+
   return `
   Pointsman is listening on ${url}
 
-  master key   ${places.masterKey}
+  master key   ${listed === undefined ? 'the one in your configuration (general_settings.master_key)' : key}
   config       ${places.configFile} (${configNote})
   logs         ${places.home}/logs
   API docs     ${url}/docs
 
   Try it:
-  curl ${url}/v1/chat/completions -H 'authorization: Bearer ${places.masterKey}' -H 'content-type: application/json' -d '{"model":"auto","messages":[{"role":"user","content":"Hello, who answers?"}]}'
+  curl ${url}/v1/chat/completions -H 'authorization: Bearer ${key}' -H 'content-type: application/json' -d '{"model":"${modelToTry(listed ?? [])}","messages":[{"role":"user","content":"Hello, who answers?"}]}'
 
   Ctrl-C stops it.
 `;
@@ -86,7 +102,7 @@ export async function runPod({ root, env, config, verbose }: RunPodOptions): Pro
         const url = listeningUrl(line);
         if (url !== undefined && !ready.has(app.name)) {
           ready.add(app.name);
-          if (app.name === 'gateway') say(banner(url, { places, configNote }));
+          if (app.name === 'gateway') void banner(url, { places, configNote }).then(say);
         }
         const readable = readableLine(app.name, line);
         if (verbose || readable.isWarning) complain(readable.text);

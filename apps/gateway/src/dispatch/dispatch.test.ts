@@ -554,3 +554,23 @@ test('a provider that takes such a body all the same is billed without its text'
   await expectSettled(gateway);
   expect(gateway.record()).toMatchObject({ usageEstimated: true, usage: { promptTokens: 0, completionTokens: 1 } });
 });
+
+test('a fallback that fails to be made after the client has left changes nothing any more', async () => {
+  const a = new FakeProvider(fails('server_error'));
+  let asked = false;
+  let refuse = (): void => undefined;
+  await using gateway = await startFakeGateway(`${THREE}router_settings: { num_retries: 0, fallbacks: [{ chat: [second, third] }] }\n`, {
+    providers: { a, c: new FakeProvider(answers) },
+    slowPlans: { second: () => { asked = true; return new Promise((_resolve, reject) => { refuse = () => reject(new Error('no such provider')); }); } },
+  });
+  const client = new AbortController();
+  const reply = gateway.chat({}, { signal: client.signal });
+  await eventually(() => asked);
+  client.abort();
+  await expect(reply).rejects.toThrow();
+  await eventually(() => expect(gateway.context.gate.running).toBe(0));
+  refuse();
+  await new Promise(setImmediate);
+  expect(gateway.fallbacks).toEqual([]);
+  expect(gateway.record()).toMatchObject({ clientGone: true, error: undefined, fallbacks: 0 });
+});

@@ -63,8 +63,14 @@ test('[DONE] is written by finish alone, so that it never follows a broken reply
   expect(through('chat', [plain('[DONE]')])).toBe('');
   expect(shapeOf('chat').finish()).toBe('data: [DONE]\n\n');
   expect(shapeOf('completions').finish()).toBe('data: [DONE]\n\n');
-  expect(shapeOf('messages').finish()).toBe('');
   expect(shapeOf('responses').finish()).toBe('');
+});
+
+test('a complete Messages stream ends with one message_stop, whether the provider sent it or not', () => {
+  const shape = shapeOf('messages');
+  const stop = 'event: message_stop\ndata: {"type":"message_stop"}\n\n';
+  expect(shape.finish()).toBe(stop);
+  expect(through('messages', [typed({ type: 'message_stop' })], shape) + shape.finish()).toBe(stop);
 });
 
 test('the last event of the other formats passes through', () => {

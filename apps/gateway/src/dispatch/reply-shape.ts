@@ -39,6 +39,7 @@ export class PassThroughReply implements ReplyShape {
   readonly #options: PassThroughOptions;
   readonly #endsWithDone: boolean;
   #sequenceNumber = 0;
+  #sawTerminal = false;
   /** The name that the provider's stream uses, learned from its first event: often a dated variant of what was asked for. */
   #upstreamModel: string | undefined;
 
@@ -59,6 +60,7 @@ export class PassThroughReply implements ReplyShape {
       if (facts.isTerminal) return '';
       if (facts.isUsageOnly && !this.#options.wantsUsage) return '';
     }
+    if (facts.isTerminal) this.#sawTerminal = true;
     this.#sequenceNumber += 1;
     this.#upstreamModel ??= modelNamedIn(facts.value);
     const data = this.#upstreamModel === undefined ? event.data : replaceModel(event.data, this.#upstreamModel, this.#options.requestedModel);
@@ -68,7 +70,9 @@ export class PassThroughReply implements ReplyShape {
   }
 
   finish(): string {
-    return this.#endsWithDone ? 'data: [DONE]\n\n' : '';
+    if (this.#endsWithDone) return 'data: [DONE]\n\n';
+    // The reply is complete (its stop_reason came), only the last frame was not sent: clients of the Messages format wait for it.
+    return this.#options.format === 'messages' && !this.#sawTerminal ? 'event: message_stop\ndata: {"type":"message_stop"}\n\n' : '';
   }
 
   fail(error: AppError): string {

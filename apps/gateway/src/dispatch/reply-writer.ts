@@ -74,7 +74,8 @@ export class ReplyWriter {
     const headers = this.#routingHeaders();
     headers.push(
       'content-type', contentType, 'x-request-id', requestId, 'x-litellm-call-id', requestId, 'traceparent', trace.traceparent,
-      'x-litellm-response-cost', costUsd === undefined ? '' : String(costUsd), 'x-litellm-overhead-duration-ms', this.#overheadMs(),
+      // Clients parse it as a number: 0 where no price is known, as LiteLLM does.
+      'x-litellm-response-cost', String(costUsd ?? 0), 'x-litellm-overhead-duration-ms', this.#overheadMs(),
     );
     return headers;
   }

@@ -130,6 +130,13 @@ test('while draining every route answers 503 and closes, and nothing is begun', 
   expect(gateway.spans).toEqual([]);
 });
 
+test('a route that answers before the first configuration answers while draining too: an operator may look at a pod that ends', async () => {
+  await using gateway = await startFakeGateway(chatConfig(['a']));
+  await using route = await serving(serve(gateway.context, { route: '/x', beforeReady: true }, ({ exchange }) => void exchange.res.end()));
+  await gateway.context.gate.drain(0);
+  expect((await route.get()).status).toBe(200);
+});
+
 test('before the first configuration a route says so; one that needs none answers', async () => {
   await using gateway = await startFakeGateway(chatConfig(['a']), { ready: false });
   await using route = await serving(serve(gateway.context, OPTIONS, () => undefined));

@@ -12,7 +12,7 @@ export interface EndpointOptions {
   /** The route's pattern as metrics and spans call it. */
   readonly route: string;
   readonly errorShape?: ErrorShape;
-  /** Answers before the first valid configuration too. */
+  /** Answers before the first valid configuration and while draining too. */
   readonly beforeReady?: boolean;
 }
 
@@ -87,7 +87,7 @@ export function failExchange(context: GatewayContext, exchange: Exchange, thrown
  */
 export function serve(context: GatewayContext, options: EndpointOptions, handle: (running: Running) => void | Promise<void>): Handler {
   return (req, res) => {
-    if (context.gate.draining) {
+    if (context.gate.draining && options.beforeReady !== true) {
       // Kept-alive sockets still deliver requests: answer here so that the balancer goes elsewhere.
       sendError(res, refuseWhileDraining(), { shape: options.errorShape ?? 'openai', requestId: undefined });
       return;

@@ -35,12 +35,12 @@ const MAX_CLIENT_SIDE_PLANS = 100;
 
 const SERVED: ReadonlySet<string> = new Set(providerIds);
 
-async function compileDeployment(configured: ConfiguredModel, config: GatewayConfig, parts: SnapshotParts, opened: Provider[]): Promise<Deployment> {
+async function compileDeployment(configured: ConfiguredModel, config: GatewayConfig, parts: SnapshotParts, opened: Set<Provider>): Promise<Deployment> {
   const { provider: id, model, apiKey, apiBase, apiVersion } = configured;
   const dropParams = configured.dropParams ?? config.dropParams;
   const params = dropParams ? { ...configured.params, drop_params: true } : configured.params;
   const provider = await createProvider({ provider: id, model, apiKey, apiBase, apiVersion, params }, { pools: parts.pools, env: parts.env });
-  opened.push(provider);
+  opened.add(provider);
   for (const problem of provider.problems ?? []) parts.onProviderProblem(configured, problem);
   const baseModel = configured.info['base_model'];
   const listed = parts.prices.findPrice({ model, provider: id, ...(typeof baseModel === 'string' ? { baseModel } : {}) });
@@ -72,6 +72,23 @@ function concreteModel(configured: ConfiguredModel, match: ModelGroupMatch): Con
   return { ...configured, configuredModel: filled, model: fillWildcards(configured.model, match.captured, match.resolved) };
 }
 
+const NO_ENVIRONMENT: Readonly<Record<string, string | undefined>> = {};
+/** Parameters that may hold a credential. */
+const CREDENTIAL = /key|secret|token|credential|header|password|role/i;
+
+/** The entry with what a client may set for itself. With another server, the operator's credentials stay behind. */
+function withClientSettings(configured: ConfiguredModel, clientSide: ReadonlyMap<string, string>): ConfiguredModel {
+  const elsewhere = clientSide.has('api_base');
+  const kept = elsewhere ? Object.fromEntries(Object.entries(configured.params).filter(([name]) => !CREDENTIAL.test(name))) : configured.params;
+  return {
+    ...configured,
+    apiKey: clientSide.get('api_key') ?? (elsewhere ? undefined : configured.apiKey),
+    apiBase: clientSide.get('api_base') ?? configured.apiBase,
+    apiVersion: clientSide.get('api_version') ?? configured.apiVersion,
+    params: { ...kept, ...Object.fromEntries(clientSide) },
+  };
+}
+
 function closeAll(providers: Iterable<Provider>): void {
   for (const provider of providers) provider.close();
 }
@@ -81,7 +98,7 @@ function closeAll(providers: Iterable<Provider>): void {
  * @throws AppError when a provider's settings are wrong or a strategy cannot be loaded.
  */
 export async function compileSnapshot(config: GatewayConfig, parts: SnapshotParts): Promise<Snapshot> {
-  const opened: Provider[] = [];
+  const opened = new Set<Provider>();
   try {
     return await compile(config, parts, opened);
   } catch (error) {
@@ -90,7 +107,7 @@ export async function compileSnapshot(config: GatewayConfig, parts: SnapshotPart
   }
 }
 
-async function compile(config: GatewayConfig, parts: SnapshotParts, opened: Provider[]): Promise<Snapshot> {
+async function compile(config: GatewayConfig, parts: SnapshotParts, opened: Set<Provider>): Promise<Snapshot> {
   const { router } = config;
   const byGroup = new Map<string, ConfiguredModel[]>();
   for (const model of config.models) {
@@ -117,10 +134,10 @@ async function compile(config: GatewayConfig, parts: SnapshotParts, opened: Prov
   const checks = config.routerSettings['optional_pre_call_checks'];
   const alwaysEnforce = Array.isArray(checks) && checks.includes('enforce_model_rate_limits');
 
-  const planOf = async (group: string, models: readonly ConfiguredModel[]): Promise<GroupPlan> => {
+  const planOf = async (group: string, models: readonly ConfiguredModel[], using: SnapshotParts = parts): Promise<GroupPlan> => {
     const deployments: Deployment[] = [];
     for (const model of models) {
-      deployments.push(await compileDeployment(model, config, parts, opened));
+      deployments.push(await compileDeployment(model, config, using, opened));
     }
     const { decider, enforcesRateLimits } = deciderOf(group);
     return {
@@ -141,17 +158,21 @@ async function compile(config: GatewayConfig, parts: SnapshotParts, opened: Prov
   }
 
   const groups = new ModelGroups({ groups: byGroup.keys(), aliases: router.aliases });
+  /** Names are chosen by clients: the providers of a plan that goes are closed, and calls under way finish. */
+  const dropOldest = (plans: Map<string, GroupPlan | Promise<GroupPlan>> | Map<string, Promise<GroupPlan>>): void => {
+    for (const [name, plan] of plans) {
+      plans.delete(name);
+      void Promise.resolve(plan).then(({ deployments }) => {
+        for (const { provider } of deployments) if (opened.delete(provider)) provider.close();
+      }).catch(() => undefined);
+      return;
+    }
+  };
   const wildcardPlans = new Map<string, GroupPlan | Promise<GroupPlan>>();
   const wildcardPlan = (match: ModelGroupMatch): GroupPlan | Promise<GroupPlan> => {
     const known = wildcardPlans.get(match.resolved);
     if (known !== undefined) return known;
-    if (wildcardPlans.size >= MAX_WILDCARD_PLANS) {
-      // Its providers stay open until the snapshot closes: requests may still hold the plan, and a provider is a small object over a shared pool.
-      for (const oldest of wildcardPlans.keys()) {
-        wildcardPlans.delete(oldest);
-        break;
-      }
-    }
+    if (wildcardPlans.size >= MAX_WILDCARD_PLANS) dropOldest(wildcardPlans);
     const models = (byGroup.get(match.group) ?? []).map((model) => concreteModel(model, match));
     const pending = planOf(match.group, models).then((plan) => {
       wildcardPlans.set(match.resolved, plan);
@@ -172,17 +193,10 @@ async function compile(config: GatewayConfig, parts: SnapshotParts, opened: Prov
     const key = hash('sha256', JSON.stringify([plan.group, plan.deployments.map(({ configured }) => configured.configuredModel), [...clientSide].sort()]));
     let pending = clientSidePlans.get(key);
     if (pending === undefined) {
-      if (clientSidePlans.size >= MAX_CLIENT_SIDE_PLANS) {
-        for (const oldest of clientSidePlans.keys()) {
-          clientSidePlans.delete(oldest);
-          break;
-        }
-      }
-      pending = planOf(plan.group, plan.deployments.map(({ configured }) => ({
-        ...configured,
-        apiKey: clientSide.get('api_key') ?? configured.apiKey, apiBase: clientSide.get('api_base') ?? configured.apiBase,
-        apiVersion: clientSide.get('api_version') ?? configured.apiVersion, params: { ...configured.params, ...Object.fromEntries(clientSide) },
-      })));
+      if (clientSidePlans.size >= MAX_CLIENT_SIDE_PLANS) dropOldest(clientSidePlans);
+      // A server that a client chose gets no credential of the operator's: neither from the entry nor from the environment.
+      const env = clientSide.has('api_base') ? NO_ENVIRONMENT : parts.env;
+      pending = planOf(plan.group, plan.deployments.map(({ configured }) => withClientSettings(configured, clientSide)), { ...parts, env });
       clientSidePlans.set(key, pending);
       pending.catch(() => clientSidePlans.delete(key));
     }

@@ -7,7 +7,7 @@ import type { UpstreamPools, UpstreamTls } from '../upstream-pools.ts';
 import { startWireCall } from '../wire-call.ts';
 import { resolveAddress, type Environment } from './address.ts';
 import { resolveCredentials } from './credentials.ts';
-import { createPrepareBody } from './prepare-body.ts';
+import { createPrepareBody, type PreparedBody } from './prepare-body.ts';
 import { REPLY_QUIRKS, type ReplyQuirk } from './quirks/reply-quirks.ts';
 import { ReplyReader, type ReplyRules } from './reply-reader.ts';
 
@@ -53,7 +53,7 @@ export function createOpenAiWireProvider(settings: DeploymentSettings, parts: Op
   const tls = tlsOf(settings);
   const lease = parts.pools.acquire(address.origin, tls === undefined ? {} : { tls });
   const headers = staticHeaders(facts, settings, parts.env, credentials.headers);
-  const prepareBody = createPrepareBody(facts, settings.params['drop_params'] === true);
+  const prepareBody = createPrepareBody(facts, settings.params['drop_params'] === true, parts.pools.slabs);
   const isWildcard = settings.model.includes('*');
   const targets = new Map<WireFormat, { readonly path: string; readonly modelName: string; readonly headers: Record<string, string> }>();
   const targetOf = (format: WireFormat, model: string): { readonly path: string; readonly modelName: string; readonly headers: Record<string, string> } => {
@@ -77,7 +77,7 @@ export function createOpenAiWireProvider(settings: DeploymentSettings, parts: Op
     start(request, sink) {
       const target = targets.get(request.format) ?? (isWildcard && formats.has(request.format) ? targetOf(request.format, wildcardModel(settings, request.outline ?? request.body)) : undefined);
       if (target === undefined) return failLater(sink, new ProviderError('bad_request', settings.provider, `The provider ${settings.provider} does not serve ${request.format}.`, { code: 'format_not_supported' }));
-      let body: Buffer;
+      let body: PreparedBody;
       try {
         body = prepareBody(request, target.modelName);
       } catch (error) {
@@ -91,7 +91,8 @@ export function createOpenAiWireProvider(settings: DeploymentSettings, parts: Op
         path: target.path,
         method: 'POST',
         headers: hasFields(request.headers) ? { ...request.headers, ...target.headers } : target.headers,
-        body,
+        body: body.bytes,
+        onDone: body.release,
         headersTimeoutMs: request.headersTimeoutMs,
         idleTimeoutMs: request.idleTimeoutMs,
       }, reply);

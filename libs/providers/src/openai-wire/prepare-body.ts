@@ -3,6 +3,7 @@ import type { OpenAiProviderFacts } from '../provider-catalog.ts';
 import type { ProviderRequest, WireFormat } from '../provider.ts';
 import { BODY_QUIRKS, rename, type BodyChange, type BodyContext } from './quirks/body-quirks.ts';
 import { without } from './quirks/rewrite.ts';
+import type { Slab, SlabPool } from '../slab-pool.ts';
 import { spliceBody } from './splice-body.ts';
 
 const ASK_FOR_USAGE = '"stream_options":{"include_usage":true}';
@@ -13,13 +14,19 @@ export interface BodyRules {
   modelNameOf(model: string, format: WireFormat): string;
 }
 
-export type PrepareBody = (request: ProviderRequest, modelName: string) => Buffer;
+export interface PreparedBody {
+  readonly bytes: Buffer;
+  /** To be called once nothing reads the bytes any more; undefined where they are nobody's but the call's. */
+  readonly release: (() => void) | undefined;
+}
+
+export type PrepareBody = (request: ProviderRequest, modelName: string) => PreparedBody;
 
 /**
  * The bytes to send: the client's own with another model name where nothing else differs, else the changed body serialised.
  * A streamed chat or completion asks for usage, because what was streamed is billed; the gateway takes the usage chunk out again for clients that did not ask.
  */
-export function createPrepareBody(facts: OpenAiProviderFacts, dropParams: boolean): PrepareBody {
+export function createPrepareBody(facts: OpenAiProviderFacts, dropParams: boolean, slabs: SlabPool): PrepareBody {
   const changes = new Map<WireFormat, readonly BodyChange[]>(facts.formats.map((format) => [format, changesFor(facts, format)] as const));
   const asksForUsage = facts.streamUsage !== 'unasked';
 
@@ -41,13 +48,14 @@ export function createPrepareBody(facts: OpenAiProviderFacts, dropParams: boolea
     if (request.rawBody !== undefined && typeof outline['model'] === 'string') {
       // What no change touches in outline, no change touches in whole: none looks into a long string.
       const { body, fields } = prepared(outline, request, context);
-      const spliced = body === outline ? spliceBody(request.rawBody, modelName, fields) : undefined;
-      if (spliced !== undefined) return spliced;
+      let slab: Slab | undefined;
+      const spliced = body === outline ? spliceBody(request.rawBody, modelName, fields, (bytes) => (slab = slabs.take(bytes)).bytes) : undefined;
+      if (spliced !== undefined) return { bytes: spliced, release: slab?.release };
     }
     const { body, fields } = prepared(request.body, request, context);
     const text = JSON.stringify({ ...body, model: modelName });
     // `fields` are known not to be in the body, which has at least the model in it.
-    return Buffer.from(fields === undefined ? text : `{${fields},${text.slice(1)}`);
+    return { bytes: Buffer.from(fields === undefined ? text : `{${fields},${text.slice(1)}`), release: undefined };
   };
 }
 

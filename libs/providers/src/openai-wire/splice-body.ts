@@ -16,9 +16,9 @@ const OPEN_BRACE = 0x7b;
  * with an escape, which needs `\u006x` and is ruled out, or as the literal bytes `"model"`. So if those bytes occur exactly once, they are
  * that key: not a nested one, not a string, not a second `model`, for each of these would be a second occurrence.
  *
- * Undefined when the bytes leave any doubt; the caller then serialises the parsed body.
+ * Undefined when the bytes leave any doubt; the caller then serialises the parsed body. `allocate` gives memory of at least the length asked for.
  */
-export function spliceBody(rawBody: Buffer, model: string, fields: string | undefined): Buffer | undefined {
+export function spliceBody(rawBody: Buffer, model: string, fields: string | undefined, allocate: (bytes: number) => Buffer = Buffer.allocUnsafe): Buffer | undefined {
   const keyAt = rawBody.indexOf(MODEL_KEY);
   if (keyAt === -1 || rawBody.includes(MODEL_KEY, keyAt + MODEL_KEY.length) || rawBody.includes(HIDDEN_LETTER)) return undefined;
   // Bytes that are no UTF-8 were replaced when the body was parsed: the provider must see what we saw.
@@ -39,13 +39,14 @@ export function spliceBody(rawBody: Buffer, model: string, fields: string | unde
   const insertionBytes = Buffer.byteLength(insertion);
   if (insertionBytes === 0 && quotedBytes === valueEnd - valueStart && rawBody.toString('utf8', valueStart, valueEnd) === quoted) return rawBody;
 
-  const spliced = Buffer.allocUnsafe(rawBody.length - (valueEnd - valueStart) + quotedBytes + insertionBytes);
+  const length = rawBody.length - (valueEnd - valueStart) + quotedBytes + insertionBytes;
+  const spliced = allocate(length);
   let at = rawBody.copy(spliced, 0, 0, open + 1);
   at += spliced.write(insertion, at);
   at += rawBody.copy(spliced, at, open + 1, valueStart);
   at += spliced.write(quoted, at);
   rawBody.copy(spliced, at, valueEnd);
-  return spliced;
+  return spliced.length === length ? spliced : spliced.subarray(0, length);
 }
 
 function skipSpace(bytes: Buffer, from: number): number {
