@@ -559,8 +559,8 @@ test('a fallback that fails to be made after the client has left changes nothing
   const a = new FakeProvider(fails('server_error'));
   let asked = false;
   let refuse = (): void => undefined;
-  await using gateway = await startFakeGateway(`${THREE}router_settings: { num_retries: 0, fallbacks: [{ chat: [second, third] }] }\n`, {
-    providers: { a, c: new FakeProvider(answers) },
+  await using gateway = await startFakeGateway(`${THREE}router_settings: { num_retries: 0, fallbacks: [{ chat: [second] }] }\n`, {
+    providers: { a },
     slowPlans: { second: () => { asked = true; return new Promise((_resolve, reject) => { refuse = () => reject(new Error('no such provider')); }); } },
   });
   const client = new AbortController();
