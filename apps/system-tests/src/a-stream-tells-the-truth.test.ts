@@ -50,7 +50,7 @@ const BROKEN_BEFORE_CONTENT: Readonly<Record<string, { readonly script: Script; 
   'stall-before-the-head': { script: { before: [{ end: 'stall' }], steps: [] }, status: 504 },
   'stall-after-the-head': { script: sse([], { done: false, end: 'stall' }), status: 504 },
   'stall-after-the-role': { script: sse([role], { done: false, end: 'stall' }), status: 504 },
-  'http-500': { script: json(providerError, { status: 500 }), status: 502 },
+  'http-500': { script: json(providerError, { status: 500 }), status: 500 },
   'http-503': { script: json(providerError, { status: 503 }), status: 503 },
 };
 

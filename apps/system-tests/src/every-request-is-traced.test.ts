@@ -149,9 +149,9 @@ describe('each request is a trace of request, decision and attempts', () => {
 
   test('a failure', async () => {
     const traced = await chat('broken');
-    expect(traced.reply.status).toBe(502);
+    expect(traced.reply.status).toBe(500);
     const { request, attempts } = await traceOf(traced, { decisions: 1, attempts: 1 });
-    expect(request.attributes).toMatchObject({ ...decisionOf('broken'), 'http.response.status_code': 502, 'error.type': 'provider_server_error', 'llm.provider': 'hosted_vllm' });
+    expect(request.attributes).toMatchObject({ ...decisionOf('broken'), 'http.response.status_code': 500, 'error.type': 'provider_server_error', 'llm.provider': 'hosted_vllm' });
     expect(request.attributes['llm.usage.total_tokens']).toBeUndefined();
     expect(request.status).toBe(2);
     expect(attempts[0]).toMatchObject({ status: 2, attributes: { 'llm.attempt.outcome': 'server_error', 'error.type': 'provider_server_error' } });
@@ -250,7 +250,7 @@ describe('metrics', () => {
       const text = await (await fetch(`${gateway.url}/metrics`)).text();
       const sum = (name: string, labels: Readonly<Record<string, string>> = {}): number => sumOfSeries(text, name, labels);
       return {
-        good: sum('gateway_requests_total', { route, model: 'good', provider: 'hosted_vllm', status: '200' }), failed: sum('gateway_requests_total', { route, model: 'broken', provider: 'hosted_vllm', status: '502' }),
+        good: sum('gateway_requests_total', { route, model: 'good', provider: 'hosted_vllm', status: '200' }), failed: sum('gateway_requests_total', { route, model: 'broken', provider: 'hosted_vllm', status: '500' }),
         refused: sum('gateway_requests_total', { route, model: 'none', provider: 'none', status: '400' }), unknown: sum('gateway_requests_total', { route, model: 'none', provider: 'none', status: '401' }),
         durations: sum('gateway_request_duration_seconds_count', { route }), overheads: sum('gateway_overhead_seconds_count', { route }), firstTokens: sum('gateway_time_to_first_token_seconds_count', { model: 'good', provider: 'hosted_vllm' }),
         prompt: sum('gateway_tokens_total', { model: 'good', type: 'prompt' }), completion: sum('gateway_tokens_total', { model: 'good', type: 'completion' }), spend: sum('gateway_spend_usd_total', { model: 'good' }),

@@ -136,7 +136,7 @@ describe('failures move on', () => {
 
     test.each([['dead-0', { num_retries: 0 }, {}, 1], ['dead-1', { num_retries: 1 }, {}, 2], ['dead-header', { num_retries: 2 }, { 'x-litellm-num-retries': '1' }, 2], ['dead-2', {}, {}, 3]] as const)('are as many as num_retries says: %s', async (model, extra, headers, calls) => {
       const answer = await ask(gateway, model, extra, headers);
-      expect(answer.status).toBe(502);
+      expect(answer.status).toBe(500);
       expect(answer.error).toMatchObject({ code: 'provider_server_error', type: 'upstream_error' });
       expect(callsOf(upstream, model)).toBe(calls);
       expectTold(answer, { group: model, selected: `hosted_vllm/${model}`, retries: calls - 1 });
@@ -144,13 +144,13 @@ describe('failures move on', () => {
 
     test('ask each deployment of the group once before any is asked again', async () => {
       const answer = await ask(gateway, 'all-dead');
-      expect(answer.status).toBe(502);
+      expect(answer.status).toBe(500);
       for (const model of ['dead-a', 'dead-b', 'dead-c']) expect(callsOf(upstream, model)).toBe(1);
       expectTold(answer, { group: 'all-dead', selected: 'hosted_vllm/dead-c', retries: 2 });
     });
 
     test('follow retry_policy, and that of the group before it', async () => {
-      expect((await ask(gateway, 'dead-by-policy')).status).toBe(502);
+      expect((await ask(gateway, 'dead-by-policy')).status).toBe(500);
       expect(callsOf(upstream, 'dead-by-policy')).toBe(2);
       expect((await ask(gateway, 'busy-by-policy')).status).toBe(429);
       expect(callsOf(upstream, 'busy-by-policy')).toBe(1);
@@ -222,7 +222,7 @@ describe('failures move on', () => {
 
     test('never go round in circles', async () => {
       const answer = await ask(gateway, 'dead-cycle', { num_retries: 0 });
-      expect(answer.status).toBe(502);
+      expect(answer.status).toBe(500);
       expect(callsOf(upstream, 'dead-cycle')).toBe(1);
       expectTold(answer, { group: 'dead-link', selected: 'hosted_vllm/dead-link', fallbacks: 1 });
     });
@@ -236,7 +236,7 @@ describe('failures move on', () => {
 
     test('may be switched off by the request', async () => {
       const answer = await ask(gateway, 'dead-covered', { num_retries: 0, disable_fallbacks: true });
-      expect(answer.status).toBe(502);
+      expect(answer.status).toBe(500);
       expectTold(answer, { group: 'dead-covered', selected: 'hosted_vllm/dead-covered' });
     });
 
@@ -348,7 +348,7 @@ test('the breaker opens after five failures, lets one probe through, and closes 
     config: { model_list: [deployment('frail', upstream, 'frail', { id: 'the-frail-one' })], router_settings: { num_retries: 0, disable_cooldowns: true, breaker: { failures: 5, half_open_after_s: 1 } } },
   });
   const state = (): Promise<number> => gateway.metric('circuit_breaker_state', { target: 'the-frail-one' });
-  for (let failure = 0; failure < 5; failure += 1) expect((await ask(gateway, 'frail')).status).toBe(502);
+  for (let failure = 0; failure < 5; failure += 1) expect((await ask(gateway, 'frail')).status).toBe(500);
   expect(await state()).toBe(2);
   const refused = await ask(gateway, 'frail');
   expect(refused.status).toBe(429);
@@ -369,7 +369,7 @@ test('the breaker opens after five failures, lets one probe through, and closes 
     expect(upstream.calls).toHaveLength(6 + index);
     probe.open();
     const statuses = (await Promise.all(asked)).map(({ status }) => status);
-    expect(statuses.filter((status) => status !== 429)).toEqual([index === 0 ? 502 : 200]);
+    expect(statuses.filter((status) => status !== 429)).toEqual([index === 0 ? 500 : 200]);
     expect(await state()).toBe(index === 0 ? 2 : 0);
   }
   expect(await ask(gateway, 'frail')).toMatchObject({ status: 200, text: 'fine' });
@@ -383,7 +383,7 @@ test('a group that is down is not hammered: retries add a fifth and ten at most'
   const REQUESTS = 300;
   for (let sent = 0; sent < REQUESTS; sent += 50) {
     const answers = await Promise.all(Array.from({ length: 50 }, () => ask(gateway, 'down')));
-    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([502]));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([500]));
   }
   expect(upstream.calls.length).toBeGreaterThan(REQUESTS);
   expect(upstream.calls.length).toBeLessThanOrEqual(REQUESTS * 1.2 + 10);

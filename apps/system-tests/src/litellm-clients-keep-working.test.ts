@@ -138,7 +138,7 @@ describe('errors have the status, type and words that LiteLLM clients match on',
     ['no model', question, 400, { message: expect.stringContaining('/chat/completions: Invalid model name passed in model=None.'), type: 'invalid_request_error' }],
     ['no messages', { model: 'gpt' }, 400, { message: expect.stringContaining("Missing required parameter: 'messages'"), type: 'invalid_request_error', param: 'messages' }],
     ['broken JSON', '{"model": "gpt", ', 400, { message: expect.stringMatching(/^Invalid JSON payload: /), param: 'request_body' }],
-    ['an upstream failure', { model: 'broken', ...question }, 502, { message: expect.stringContaining('boom'), code: expect.any(String) }],
+    ['an upstream failure', { model: 'broken', ...question }, 500, { message: expect.stringContaining('boom'), type: 'internal_server_error', code: expect.any(String) }],
     ['an upstream limit', { model: 'limited', ...question }, 429, { message: expect.stringContaining('slow down'), type: 'rate_limit_error' }],
     ['a deadline', { model: 'silent', ...question, timeout: 0.2 }, 504, { type: 'timeout_error' }],
   ];
@@ -216,7 +216,7 @@ describe('what a body says to the gateway', () => {
 
   test('num_retries in body and header says how often another deployment is tried', async () => {
     const before = upstream.calls.length;
-    expect((await chat({ model: 'third-time-lucky', num_retries: 0 })).status).toBe(502);
+    expect((await chat({ model: 'third-time-lucky', num_retries: 0 })).status).toBe(500);
     expect(callsSince(before)).toHaveLength(1);
     const lucky = await chat({ model: 'third-time-lucky', num_retries: 2 });
     expect(lucky.status).toBe(200);
@@ -236,7 +236,7 @@ describe('what a body says to the gateway', () => {
     expect(body['model']).toBe('vendor/gpt');
     expect(headers.get('x-litellm-attempted-fallbacks')).toBe('2');
     expect(headers.get('x-litellm-model-group')).toBe('vendor/gpt');
-    expect((await chat({ model: 'broken', fallbacks: ['gpt'], disable_fallbacks: true })).status).toBe(502);
+    expect((await chat({ model: 'broken', fallbacks: ['gpt'], disable_fallbacks: true })).status).toBe(500);
   });
 
   test.each([['timeout', 'soon'], ['timeout', -1], ['num_retries', 'many'], ['fallbacks', 'gpt'], ['tags', 'a'], ['mock_response', 7]])('%s: %j is refused by name', async (name, value) => {
@@ -263,7 +263,7 @@ describe('mock_response', () => {
     const ask = (mock?: string) => strict.post('/v1/chat/completions', { model: 'gpt', ...question, ...(mock === undefined ? {} : { mock_response: mock }) });
     for (let index = 0; index < 5; index += 1) {
       expect((await ask('litellm.RateLimitError')).status).toBe(429);
-      expect((await ask('litellm.InternalServerError')).status).toBe(502);
+      expect((await ask('litellm.InternalServerError')).status).toBe(500);
     }
     expect((await ask()).status).toBe(200);
   });

@@ -272,7 +272,7 @@ describe('errors become the SDK\'s own classes', () => {
     expect(limited).toBeInstanceOf(RateLimitError);
     expect((limited as RateLimitError).headers.get('retry-after')).toBe('17');
     expect((limited as RateLimitError).headers.get('x-request-id')).toBe((limited as RateLimitError).requestID);
-    expect(await refused(500)).toMatchObject({ status: 502 });
+    expect(await refused(500)).toMatchObject({ status: 500 });
     expect(await refused(503)).toMatchObject({ status: 503 });
     expect(await refused(500)).toBeInstanceOf(InternalServerError);
     for (const error of [bad, wrongProviderKey, limited]) expect(JSON.stringify((error as RateLimitError).error)).not.toContain(PROVIDER_KEY);

@@ -161,8 +161,9 @@ test('20 MB of audio reach the provider while they are being sent, byte for byte
   };
   const first = await sendOne();
   const residents: number[] = [];
-  for (let index = 0; index < 5; index += 1) residents.push(await sendOne());
-  expect((Math.max(...residents) - first) / MEGABYTE).toBeLessThan(60);
+  // 300 MB go through; what a collector has not yet swept is some 100 MB at most.
+  for (let index = 0; index < 15; index += 1) residents.push(await sendOne());
+  expect((Math.max(...residents) - first) / MEGABYTE).toBeLessThan(160);
 });
 
 test('the OpenAI client uploads, lists and downloads files, makes images and moderates', async () => {
