@@ -137,7 +137,7 @@ describe('failures move on', () => {
     test.each([['dead-0', { num_retries: 0 }, {}, 1], ['dead-1', { num_retries: 1 }, {}, 2], ['dead-header', { num_retries: 2 }, { 'x-litellm-num-retries': '1' }, 2], ['dead-2', {}, {}, 3]] as const)('are as many as num_retries says: %s', async (model, extra, headers, calls) => {
       const answer = await ask(gateway, model, extra, headers);
       expect(answer.status).toBe(500);
-      expect(answer.error).toMatchObject({ code: 'provider_server_error', type: 'upstream_error' });
+      expect(answer.error).toMatchObject({ code: 'provider_server_error', type: 'internal_server_error' });
       expect(callsOf(upstream, model)).toBe(calls);
       expectTold(answer, { group: model, selected: `hosted_vllm/${model}`, retries: calls - 1 });
     });
