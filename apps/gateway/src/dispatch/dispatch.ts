@@ -5,7 +5,7 @@ import type { Decision, RoutingInput } from '@pointsman/routing';
 import type { Span } from '@pointsman/telemetry';
 import { backoffMs } from '@pointsman/timing';
 import { mayUseModel } from '../access/principal.ts';
-import type { Exchange } from '../http/exchange.ts';
+import type { Exchange, Runner } from '../http/exchange.ts';
 import type { ExchangeRecord } from '../record/exchange-record.ts';
 import type { Deployment, GroupPlan, Snapshot } from '../snapshot/snapshot.ts';
 import { annotateAttempt, annotateDecision } from '../record/annotate-spans.ts';
@@ -62,7 +62,7 @@ interface RunningAttempt {
  * Gets one request answered: asks the strategy for an order, tries candidates, retries within budget and deadline, falls back to other groups,
  * and tells the client the truth about how it ended. Nothing here knows HTTP routes or Express.
  */
-export class Dispatch implements AttemptListener {
+export class Dispatch implements AttemptListener, Runner {
   readonly #exchange: Exchange;
   readonly #snapshot: Snapshot;
   readonly #request: DispatchRequest;
@@ -112,11 +112,10 @@ export class Dispatch implements AttemptListener {
   start(): void {
     if (this.#exchange.res.destroyed) {
       // The client left while a key, a limit or a plan was waited for: its end has been told already, and nobody would stop a call to a provider.
-      this.#clientGone();
+      this.clientGone();
       return;
     }
-    this.#exchange.onClientGone = () => this.#clientGone();
-    this.#exchange.onEndNow = () => this.#endNow();
+    this.#exchange.runner = this;
     // Timers beyond 2^31 ms fire at once.
     const untilDeadline = Math.min(this.#deadlineAt - performance.now(), 2 ** 31 - 1);
     this.#deadline = setTimeout(() => this.#pastDeadline(), Math.max(0, untilDeadline));
@@ -175,7 +174,7 @@ export class Dispatch implements AttemptListener {
     const { mockResponse } = this.#request.parameters;
     const deployment = mockResponse === undefined ? chosen : mockedDeployment(chosen, mockResponse);
     const { configured, provider } = deployment;
-    const remainingMs = Math.max(1, this.#deadlineAt - performance.now());
+    const remainingMs = Math.max(1, Math.ceil(this.#deadlineAt - performance.now()));
     const streamTimeoutMs = configured.streamTimeoutMs ?? config.router.streamTimeoutMs;
     const replyTimeoutMs = Math.min(configured.timeoutMs ?? remainingMs, remainingMs);
     const span = this.#exchange.trace.child('llm.attempt', 'client');
@@ -376,7 +375,7 @@ export class Dispatch implements AttemptListener {
     this.#fail(new AppError('deadline_exceeded', 'request_timeout', `No reply within ${String(waited)} ms, the deadline of this request.`, { cause: this.#lastError }));
   }
 
-  #clientGone(): void {
+  clientGone(): void {
     if (this.#done) return;
     this.#record.clientGone = true;
     this.#cancelRunning('abandoned');
@@ -384,7 +383,7 @@ export class Dispatch implements AttemptListener {
   }
 
   /** The drain limit has passed: the client gets a defined end. */
-  #endNow(): void {
+  endNow(): void {
     if (this.#done) return;
     const running = this.#cancelRunning('abandoned');
     this.#failing = running?.attempt.shape ?? this.#failing;
@@ -462,8 +461,7 @@ export class Dispatch implements AttemptListener {
     this.#done = true;
     clearTimeout(this.#deadline);
     this.#endWait();
-    this.#exchange.onClientGone = undefined;
-    this.#exchange.onEndNow = undefined;
+    this.#exchange.runner = undefined;
     this.#finished(this.#record);
   }
 }

@@ -20,7 +20,7 @@ export function countTokens(context: GatewayContext): Handler {
     if (typeof model !== 'string') throw new AppError('invalid_request', 'missing_required_parameter', "Missing required parameter: 'model'.", { param: 'model' });
     const plan = await resolveGroup(exchange, model, '/v1/messages/count_tokens');
     const gone = new AbortController();
-    exchange.onClientGone = () => gone.abort();
+    exchange.runner = { clientGone: () => gone.abort(), endNow: () => exchange.res.destroy() };
     for (const { provider } of plan.deployments) {
       if (provider.countTokens === undefined) continue;
       const counted = await provider.countTokens(value, AbortSignal.any([gone.signal, AbortSignal.timeout(COUNT_TIMEOUT_MS)])).catch(() => undefined);

@@ -92,7 +92,7 @@ export function createPassthrough(context: GatewayContext): { readonly openAi: (
         for (const [name, value] of Object.entries(passage.headers)) outgoing.setHeader(name, value);
         outgoing.setHeader('traceparent', passage.exchange.trace.traceparent);
         // A client that leaves takes its call with it.
-        passage.exchange.onClientGone = () => outgoing.destroy();
+        passage.exchange.runner = { clientGone: () => outgoing.destroy(), endNow: () => passage.exchange.res.destroy() };
       },
       proxyRes(incoming, req) {
         const passage = passages.get(req);
@@ -119,7 +119,6 @@ export function createPassthrough(context: GatewayContext): { readonly openAi: (
     const base = new URL(passthrough.baseUrl);
     const headers = await passthrough.headers();
     passages.set(exchange.req, { exchange, target: base.origin, path: joinPath(base.pathname.replace(/\/+$/, ''), path), headers });
-    exchange.onEndNow = () => exchange.res.destroy();
     await proxy(exchange.req, exchange.res, (error?: unknown) => {
       if (error !== undefined) exchange.res.destroy();
     });

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { DrainGate, type Work } from './drain-gate.ts';
 
 class FakeWork implements Work {
+  gateSlot = -1;
   ends = 0;
   readonly #onEnd: (work: FakeWork) => void;
 

@@ -12,6 +12,14 @@ export type ErrorShape = 'openai' | 'anthropic';
 /** A request id a client may choose: short and printable, so that it is safe in headers, logs and traces. */
 const CLIENT_REQUEST_ID = /^[\w.:-]{1,128}$/;
 
+/** What works on a reply and must know when nobody waits for it any more. */
+export interface Runner {
+  /** The client is gone before the reply was complete. Called once. */
+  clientGone(): void;
+  /** Ends the reply with a defined end for the client. */
+  endNow(): void;
+}
+
 /** One request from its first byte to its last: what every step of the walk needs to know, and nothing of how Express calls it. */
 export class Exchange implements Work {
   readonly req: IncomingMessage;
@@ -21,14 +29,13 @@ export class Exchange implements Work {
   readonly errorShape: ErrorShape;
   readonly requestId: string;
   readonly trace: RequestSpan;
+  gateSlot = -1;
   /** Monotonic milliseconds. */
   readonly startedAt: number = performance.now();
   readonly #lease: Lease<Snapshot>;
   #principal: Principal | undefined;
-  /** Called once when the client is gone before the reply was complete. */
-  onClientGone: (() => void) | undefined;
-  /** Ends the running work with a defined end; set by whoever runs it. */
-  onEndNow: (() => void) | undefined;
+  /** Whoever works on the reply now. */
+  runner: Runner | undefined;
 
   constructor(req: IncomingMessage, res: ServerResponse, parts: { route: string; errorShape: ErrorShape; lease: Lease<Snapshot>; trace: RequestSpan }) {
     this.req = req;
@@ -64,8 +71,8 @@ export class Exchange implements Work {
   }
 
   endNow(): void {
-    if (this.onEndNow !== undefined) this.onEndNow();
-    else this.res.destroy();
+    if (this.runner === undefined) this.res.destroy();
+    else this.runner.endNow();
   }
 
   release(): void {

@@ -153,7 +153,7 @@ test('a client that leaves is told to whoever works for it, once', async () => {
   let started = false;
   await using route = await serving(serve(gateway.context, OPTIONS, ({ exchange }) => {
     started = true;
-    exchange.onClientGone = () => { told += 1; };
+    exchange.runner = { clientGone: () => { told += 1; }, endNow: () => undefined };
   }));
   const client = new AbortController();
   const reply = route.get({ signal: client.signal });

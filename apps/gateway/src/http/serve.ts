@@ -51,7 +51,7 @@ function single(value: string | string[] | undefined): string | undefined {
 function end(context: GatewayContext, running: Running): void {
   const { exchange, record } = running;
   const { res } = exchange;
-  if (!res.writableFinished) exchange.onClientGone?.();
+  if (!res.writableFinished) exchange.runner?.clientGone();
   const status = res.headersSent ? res.statusCode : 499;
   const { trace } = exchange;
   trace.set('http.route', exchange.route);
