@@ -68,7 +68,6 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
   const live = new LiveValue(emptySnapshot(parse({ files: EMPTY_CONFIG }).config), (snapshot) => snapshot.close());
 
   const generated = settings.masterKey === undefined ? await generatedMasterKey(settings.home) : undefined;
-  if (generated?.created === true) logger.warn('master key generated: none is configured by LITELLM_MASTER_KEY or general_settings.master_key', { path: generated.path });
   const fallbackKey = settings.masterKey ?? generated?.key ?? '';
   const keys = new LiveKeyStore(new MasterKeyStore(fallbackKey));
 
@@ -93,6 +92,9 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
     reloadReport: () => follower.report(),
   };
   await follower.reload('start');
+  if (generated?.created === true && live.current.config.masterKey === undefined) {
+    logger.warn('master key generated: none is configured by LITELLM_MASTER_KEY or general_settings.master_key', { path: generated.path });
+  }
   await telemetry.librariesTraced;
   const { server, url, port } = await listen(createRequestListener(context), {
     host: settings.host, port: settings.port, headersTimeoutMs: settings.requestHeadersTimeoutMs, bodyTimeoutMs: settings.requestBodyTimeoutMs,

@@ -200,7 +200,7 @@ export const LITELLM_PARAMS: ReadonlySet<string> = words(`
 export const REQUEST_BODY_PARAMS: ReadonlySet<string> = words(`
   add_generation_prompt additionalModelRequestFields anthropic_beta audio background bad_words best_of betas cache_control cachedContent chat_template
   chat_template_kwargs citation_options connectors container context_management conversation data_sources details dimensions documents echo
-  enable_thinking encoding_format extra_body extra_headers extra_query format frequency_penalty function_call functions generationConfig
+  enable_thinking encoding_format extra_body format frequency_penalty function_call functions generationConfig
   guardrailConfig guided_choice guided_grammar guided_json guided_regex ignore_eos image include include_reasoning inference_geo input input_type
   instructions keep_alive labels language length_penalty logit_bias logprobs max_completion_tokens max_output_tokens max_tokens max_tool_calls
   mcp_servers metadata min_p min_tokens mirostat mirostat_eta mirostat_tau modalities models moderation n num_batch num_ctx num_generations num_gpu

@@ -1,4 +1,5 @@
-import { Client, Pool, type Dispatcher } from 'undici';
+import type { Socket } from 'node:net';
+import { buildConnector, Client, Pool, type Dispatcher } from 'undici';
 import { SlabPool } from './slab-pool.ts';
 
 export interface UpstreamTls {
@@ -22,6 +23,8 @@ export interface UpstreamPoolOptions {
 /** The connection that a call was given to. `answered` counts the replies that came over the socket it has now. */
 export interface UpstreamConnection {
   answered: number;
+  /** Whether every byte given to the socket is with the kernel, so that nobody reads our memory any more. */
+  hasWrittenAll(): boolean;
 }
 
 /** What a call needs of a pool. A handler may have `onConnectionChosen` to learn which connection it got. */
@@ -121,12 +124,32 @@ export interface ConnectionAware {
 
 class UpstreamClient extends Client implements UpstreamConnection {
   answered = 0;
+  #socket: Socket | undefined;
 
-  constructor(origin: string | URL, options: Client.Options) {
-    super(origin, options);
+  constructor(origin: string | URL, { connect, connectTimeout, ...options }: Client.Options) {
+    const connector = buildConnector({ ...(typeof connect === 'object' ? connect : {}), ...(connectTimeout === undefined ? {} : { timeout: connectTimeout }) });
+    const connected: { socket: (socket: Socket) => void } = { socket: () => undefined };
+    super(origin, {
+      ...options,
+      connect: (target, done) => connector(target, (error, socket) => {
+        if (error !== null) {
+          done(error, null);
+          return;
+        }
+        connected.socket(socket);
+        done(null, socket);
+      }),
+    });
+    connected.socket = (socket) => {
+      this.#socket = socket;
+    };
     this.on('connect', () => {
       this.answered = 0;
     });
+  }
+
+  hasWrittenAll(): boolean {
+    return this.#socket?.writableLength === 0;
   }
 
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {

@@ -17,8 +17,8 @@ export interface WireRequest {
   /** Lower-case names. */
   readonly headers: Record<string, string>;
   readonly body: Buffer | string | null;
-  /** Called once when the call is over in whatever way and nothing reads `body` any more. */
-  readonly onDone?: (() => void) | undefined;
+  /** Called at most once, when it is certain that nothing reads `body` any more. After a failure or a reply that came early it is not: a socket may still hold on to it. */
+  readonly onBodyWritten?: (() => void) | undefined;
   /** Longest wait for the status line in milliseconds, waiting for a socket and connecting included. */
   readonly headersTimeoutMs: number;
   /** Longest silence between two pieces of the body in milliseconds; the time while paused does not count. */
@@ -127,6 +127,8 @@ class WireExchange implements ProviderCall, Dispatcher.DispatchHandler, Connecti
     if (this.#connection !== undefined) this.#connection.answered += 1;
     if (this.#done) return;
     this.#finish();
+    // A server may answer before it has read the request; what it has not read then waits in the socket, which points into our memory.
+    if (this.#connection?.hasWrittenAll() === true) this.#request.onBodyWritten?.();
     this.#listener.onEnd();
   }
 
@@ -172,8 +174,6 @@ class WireExchange implements ProviderCall, Dispatcher.DispatchHandler, Connecti
   #finish(): void {
     this.#done = true;
     clearTimeout(this.#timer);
-    // Nothing reads the body now: it was written, or its socket is destroyed in this same turn.
-    this.#request.onDone?.();
   }
 
   #hasPreciseIdleTimer(): boolean {

@@ -7,6 +7,9 @@ export const EXIT_FAILED = 1;
 /** EX_CONFIG of sysexits.h: starting again with the same configuration is of no use. */
 export const EXIT_CONFIG = 78;
 
+/** Two stop signals within this time are one wish. */
+const SAME_WISH_MS = 500;
+
 /** What the body of a service may tell its runner. */
 export interface Service {
   /** From now on problems are logged there, and it is flushed last of all. */
@@ -38,6 +41,7 @@ export async function runService(body: (signal: AbortSignal, service: Service) =
   let logger = bareLogger(options.name ?? 'pointsman');
   let telemetry: Telemetry | undefined;
   let ending = false;
+  let firstStopAt = 0;
   const reloads: (() => void | Promise<void>)[] = [];
 
   async function end(code: number): Promise<never> {
@@ -53,9 +57,12 @@ export async function runService(body: (signal: AbortSignal, service: Service) =
   }
   function onStopSignal(name: NodeJS.Signals): void {
     if (stop.signal.aborted) {
+      // A terminal signals the whole group, and npm passes on what its child has got already: the same wish twice within a moment is one.
+      if (performance.now() - firstStopAt < SAME_WISH_MS) return;
       logger.warn('forced to stop', { signal: name });
       process.exit(EXIT_FAILED);
     }
+    firstStopAt = performance.now();
     logger.info('stopping', { signal: name });
     stop.abort();
     if (options.stopTimeoutMs === undefined) return;

@@ -22,6 +22,8 @@ import type { Usage } from '@pointsman/wire-formats';
 
 /** Longest wait before a retry of the same deployment, as LiteLLM's. A provider that asks for more is not waited for. */
 const MAX_RETRY_WAIT_MS = 8_000;
+/** A deadline that a client chose shorter than this proves nothing about a provider that misses it. */
+const TELLING_TIMEOUT_MS = 30_000;
 /** With no `stream_timeout`, a silence longer than this is a dead provider. */
 const DEFAULT_IDLE_TIMEOUT_MS = 300_000;
 
@@ -399,6 +401,17 @@ export class Dispatch implements AttemptListener, Runner {
     return running;
   }
 
+  /**
+   * Whether an outcome says something about the request rather than the deployment: a mock, a server or credentials of the client's own, a deadline
+   * so short that the client made it fail, a model that a client made up below a wildcard. One client must not take a deployment away from all.
+   */
+  #isClientsDoing({ configured }: Deployment, outcome: 'ok' | ProviderFault | 'abandoned'): boolean {
+    const { mockResponse, clientSide, timeoutMs } = this.#request.parameters;
+    if (mockResponse !== undefined || clientSide !== undefined) return true;
+    if (outcome === 'timeout') return timeoutMs !== undefined && timeoutMs < TELLING_TIMEOUT_MS;
+    return outcome === 'not_found' && configured.group.includes('*');
+  }
+
   /** Books the end of an attempt exactly once: breaker, cooldown, statistics, span, usage. Undefined when it is not the running one. */
   #settle(attempt: Attempt, outcome: 'ok' | ProviderFault | 'abandoned', error?: ProviderError): RunningAttempt | undefined {
     const running = this.#running;
@@ -409,18 +422,17 @@ export class Dispatch implements AttemptListener, Runner {
     const tookMs = performance.now() - attempt.startedAt;
     // A stream's wait for its provider was booked when its first content came.
     if (!this.#writer.headSent) this.#record.upstreamMs += tookMs;
-    // A mock says nothing about the deployment it stands for: a client may neither open nor close its breaker with one.
-    const isMock = this.#request.parameters.mockResponse !== undefined;
-    const ok = outcome === 'ok' && !isMock;
-    const deploymentsFault = outcome !== 'ok' && outcome !== 'abandoned' && !isMock && countsAgainstDeployment(outcome);
+    const isTelling = !this.#isClientsDoing(deployment, outcome);
+    const ok = outcome === 'ok' && isTelling;
+    const deploymentsFault = outcome !== 'ok' && outcome !== 'abandoned' && isTelling && countsAgainstDeployment(outcome);
     if (ok) permit.succeeded();
     else if (deploymentsFault) permit.failed();
     else permit.abandoned();
     this.#bill(attempt, deployment);
     deployment.candidate.stats.end({
-      nowMs, latencyMs: isMock || outcome === 'abandoned' || attempt.acceptedAt === undefined ? undefined : tookMs,
-      ttftMs: isMock || attempt.firstContentAt === undefined ? undefined : attempt.firstContentAt - attempt.startedAt,
-      tokens: isMock ? 0 : attempt.usage?.totalTokens ?? 0, completionTokens: attempt.usage?.completionTokens, ok: !deploymentsFault, timedOut: outcome === 'timeout',
+      nowMs, latencyMs: !isTelling || outcome === 'abandoned' || attempt.acceptedAt === undefined ? undefined : tookMs,
+      ttftMs: !isTelling || attempt.firstContentAt === undefined ? undefined : attempt.firstContentAt - attempt.startedAt,
+      tokens: !isTelling ? 0 : attempt.usage?.totalTokens ?? 0, completionTokens: attempt.usage?.completionTokens, ok: !deploymentsFault, timedOut: outcome === 'timeout',
     });
     if (ok) this.#parts.cooldowns.succeeded(deployment.configured.id);
     else if (deploymentsFault) {

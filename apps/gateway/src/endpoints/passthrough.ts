@@ -87,6 +87,8 @@ export function createPassthrough(context: GatewayContext): { readonly openAi: (
           return;
         }
         for (const name of STRIPPED) outgoing.removeHeader(name);
+        // A client's list of hop-by-hop headers could name the credential that is set here.
+        outgoing.setHeader('connection', 'close');
         const { keyHeaderName } = passage.exchange.snapshot.config;
         if (keyHeaderName !== undefined) outgoing.removeHeader(keyHeaderName);
         for (const [name, value] of Object.entries(passage.headers)) outgoing.setHeader(name, value);

@@ -6,6 +6,7 @@ import { hasGatewayParameters, NO_PARAMETERS, splitGatewayParameters, type Gatew
 import { changedBody, type RequestBody } from '../dispatch/request-body.ts';
 import { promptOf } from '../dispatch/prompt-text.ts';
 import type { Exchange } from '../http/exchange.ts';
+import { STAND_IN } from '../http/long-strings.ts';
 import { parseJsonBody } from '../http/parse-json-body.ts';
 import type { Running } from '../http/serve.ts';
 import type { Admission } from '../access/limits.ts';
@@ -70,6 +71,7 @@ export function startProxiedCall(context: GatewayContext, running: Running, raw:
   const wrong = CHECKS[format](outline, { modelFromPath: modelFromPath !== undefined });
   if (wrong !== undefined) throw wrong;
   if (typeof model !== 'string') throw new AppError('invalid_request', 'invalid_type', "Invalid type for 'model': a string was expected.", { param: 'model' });
+  if (model === STAND_IN) throw new AppError('invalid_request', 'invalid_value', "Invalid value for 'model': a name of at most 1,024 characters was expected.", { param: 'model' });
   const split = hasGatewayParameters(outline) ? splitGatewayParameters(parsed.value) : undefined;
   const parameters = withHeaders(exchange, split?.parameters ?? NO_PARAMETERS);
   let body: RequestBody = parsed;

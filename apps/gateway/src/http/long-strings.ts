@@ -8,7 +8,7 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COLON = 0x3a;
 /** What stands in for a long string. */
-const STAND_IN = '(long string)';
+export const STAND_IN = '(long string)';
 
 /** Whether the quote at `at` is escaped: preceded by an odd number of backslashes. */
 function isEscaped(bytes: Buffer, at: number): boolean {

@@ -74,7 +74,7 @@ function concreteModel(configured: ConfiguredModel, match: ModelGroupMatch): Con
 
 const NO_ENVIRONMENT: Readonly<Record<string, string | undefined>> = {};
 /** Parameters that may hold a credential. */
-const CREDENTIAL = /key|secret|token|credential|header|password|role/i;
+const CREDENTIAL = /key|secret|token|credential|header|password|role|organization|project|account/i;
 
 /** The entry with what a client may set for itself. With another server, the operator's credentials stay behind. */
 function withClientSettings(configured: ConfiguredModel, clientSide: ReadonlyMap<string, string>): ConfiguredModel {
@@ -86,6 +86,7 @@ function withClientSettings(configured: ConfiguredModel, clientSide: ReadonlyMap
     apiBase: clientSide.get('api_base') ?? configured.apiBase,
     apiVersion: clientSide.get('api_version') ?? configured.apiVersion,
     params: { ...kept, ...Object.fromEntries(clientSide) },
+    bodyDefaults: elsewhere ? {} : configured.bodyDefaults,
   };
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { AppError, describeUnknown } from '@pointsman/errors';
 import { ConfigRejectedError, readConfigFiles, type ConfigFile, type ConfigProblem, type ParsedGatewayConfig } from '@pointsman/gateway-config';
@@ -171,9 +171,15 @@ export function followConfig(parts: FollowConfigParts): ConfigFollower {
   };
 }
 
+/** A pipe in the place of a file would hold the reader for ever. */
+async function readRegularFile(path: string): Promise<string> {
+  if (!(await stat(path)).isFile()) throw new Error('not a regular file');
+  return readFile(path, 'utf8');
+}
+
 async function readAll({ configPath, candidatesPath }: FollowConfigParts): Promise<ReadConfig> {
-  const files = await readConfigFiles(configPath, (path) => readFile(path, 'utf8'));
-  const candidates = await readFile(candidatesPath ?? join(dirname(configPath), 'llm_candidates.json'), 'utf8').catch(() => undefined);
+  const files = await readConfigFiles(configPath, readRegularFile);
+  const candidates = await readRegularFile(candidatesPath ?? join(dirname(configPath), 'llm_candidates.json')).catch(() => undefined);
   const digest = createHash('sha256');
   for (const { path, text } of files) digest.update(`${path}\0${text}\0`);
   digest.update(candidates ?? '');

@@ -92,7 +92,7 @@ export function createOpenAiWireProvider(settings: DeploymentSettings, parts: Op
         method: 'POST',
         headers: hasFields(request.headers) ? { ...request.headers, ...target.headers } : target.headers,
         body: body.bytes,
-        onDone: body.release,
+        onBodyWritten: body.release,
         headersTimeoutMs: request.headersTimeoutMs,
         idleTimeoutMs: request.idleTimeoutMs,
       }, reply);
