@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { once } from 'node:events';
 import { Agent, createServer, request, type IncomingMessage } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
@@ -224,6 +225,8 @@ test('the second signal ends the process at once with 1', async () => {
   await stream.begun;
   gateway.signal('SIGTERM');
   await expectDraining(gateway);
+  // Within half a second it would count as an echo of the first.
+  await sleep(600);
   gateway.signal('SIGINT');
   expect(await gateway.ended).toBe(1);
   expect(gateway.logs()).toContainEqual(expect.objectContaining({ msg: 'forced to stop', level: 'warn' }));

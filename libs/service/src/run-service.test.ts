@@ -62,9 +62,21 @@ test('a second signal forces the end with exit 1', async () => {
   await service.says('working');
   service.child.kill('SIGTERM');
   await service.says('stopping');
+  // Within half a second it would count as an echo of the first.
+  await sleep(600);
   service.child.kill('SIGTERM');
   expect(await service.ended).toEqual({ code: 1, signal: null });
   expect(service.messages()).toContain('forced to stop');
+});
+
+test('the same signal twice within a moment is one wish: a terminal signals the group, and npm passes it on', async () => {
+  const service = start(`await runService(async (signal) => { forever(); say('working'); await new Promise((resolve) => signal.addEventListener('abort', resolve)); await new Promise((resolve) => setTimeout(resolve, 300)); say('drained'); });`);
+  await service.says('working');
+  service.child.kill('SIGINT');
+  await service.says('stopping');
+  service.child.kill('SIGINT');
+  expect(await service.ended).toEqual({ code: 0, signal: null });
+  expect(service.messages()).toContain('drained');
 });
 
 test('stopping that takes longer than its limit ends with exit 1', async () => {
