@@ -115,6 +115,8 @@ export function createPassthrough(context: GatewayContext): { readonly openAi: (
 
   const forward = async (running: Running, deployment: Deployment, path: string): Promise<void> => {
     const { exchange } = running;
+    // The absolute form of a request line (`GET http://host/path`) is for forward proxies, which this is not.
+    if (exchange.req.url?.startsWith('/') !== true) throw new AppError('invalid_request', 'invalid_path', 'The path is not acceptable.', { param: 'path' });
     const { passthrough } = deployment.provider;
     running.passedTo = deployment.configured.provider;
     if (passthrough === undefined) throw new AppError('not_supported', 'no_passthrough', `Provider '${deployment.configured.provider}' has no HTTP surface to pass through to.`);
