@@ -1,11 +1,12 @@
 import Anthropic, { APIConnectionTimeoutError, APIError, APIUserAbortError, AuthenticationError, BadRequestError, InternalServerError, NotFoundError, RateLimitError } from '@anthropic-ai/sdk';
-import { eventually, startScriptedUpstream, type ScriptedUpstream } from '@pointsman/testing';
+import { eventually } from '@pointsman/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { allOf } from './all-of.ts';
-import { MASTER_KEY, startGatewayUnderTest, type GatewayUnderTest } from './gateway-under-test.ts';
+import { MASTER_KEY } from './gateway-under-test.ts';
+import { startPlayedGateway, type PlayedGateway } from './played-gateway.ts';
 import {
-  AFTER_TOOLS, GREETING, GREETING_TEXT, OF_AN_IMAGE, PIXEL, PLAYED_KINDS, playedDeployment, playProvider, PROVIDER_KEY, REFUSED_STATUSES, SIGNATURE, THOUGHT, TOOL_INPUTS, USED,
-  type PlayedKind, type ProviderKind,
+  AFTER_TOOLS, GREETING, GREETING_TEXT, OF_AN_IMAGE, PIXEL, PLAYED_KINDS, PROVIDER_KEY, SIGNATURE, THOUGHT, TOOL_INPUTS, USED,
+  type ProviderKind,
 } from './played-providers.ts';
 
 const KINDS: readonly ProviderKind[] = [...PLAYED_KINDS, 'simulated'];
@@ -13,30 +14,19 @@ const SYSTEM = 'Be brief, like a stationmaster.';
 const hello = { max_tokens: 200, system: SYSTEM, messages: [{ role: 'user' as const, content: 'Hello!' }] };
 const TOOL = { name: 'get_weather', description: 'The weather of a city', input_schema: { type: 'object' as const, properties: { city: { type: 'string' } }, required: ['city'] } };
 
-let upstreams: Readonly<Record<PlayedKind, ScriptedUpstream>>;
-let gateway: GatewayUnderTest;
+let played: PlayedGateway;
+let upstreams: PlayedGateway['upstreams'];
+let gateway: PlayedGateway['gateway'];
 let anthropic: Anthropic;
 
 beforeAll(async () => {
-  const [one, two, three] = await Promise.all(PLAYED_KINDS.map((kind) => startScriptedUpstream({ reply: playProvider(kind) })));
-  if (one === undefined || two === undefined || three === undefined) throw new Error('a provider is missing');
-  upstreams = { openai: one, anthropic: two, gemini: three };
-  const played = PLAYED_KINDS.flatMap((kind) => ['stalls', 'stalls-midway', ...REFUSED_STATUSES.map((status) => `fails-${String(status)}`)].map((name) => playedDeployment(kind, `${kind}-${name}`, name, upstreams[kind].url)));
-  gateway = await startGatewayUnderTest({
-    config: {
-      model_list: [
-        playedDeployment('openai', 'openai-model', 'gpt-4o', one.url), playedDeployment('anthropic', 'anthropic-model', 'claude-sonnet-4-5', two.url),
-        playedDeployment('gemini', 'gemini-model', 'gemini-2.5-flash', three.url), playedDeployment('simulated', 'simulated-model', 'swift', ''), ...played,
-      ],
-      router_settings: { num_retries: 0, disable_cooldowns: true, breaker: { failures: 1000 } },
-    },
-  });
+  played = await startPlayedGateway();
+  ({ gateway, upstreams } = played);
   anthropic = new Anthropic({ apiKey: MASTER_KEY, baseURL: gateway.url, maxRetries: 0 });
 }, 60_000);
 
 afterAll(async () => {
-  await gateway[Symbol.asyncDispose]();
-  await Promise.all(Object.values(upstreams).map((upstream) => upstream.close()));
+  await played.close();
 });
 
 async function failureOf(work: PromiseLike<unknown>): Promise<unknown> {

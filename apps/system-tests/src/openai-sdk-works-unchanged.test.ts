@@ -1,11 +1,12 @@
-import { startScriptedUpstream, eventually, type ScriptedUpstream } from '@pointsman/testing';
+import { eventually } from '@pointsman/testing';
 import OpenAI, { APIConnectionTimeoutError, APIUserAbortError, AuthenticationError, AzureOpenAI, BadRequestError, InternalServerError, NotFoundError, RateLimitError } from 'openai';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { allOf } from './all-of.ts';
-import { MASTER_KEY, startGatewayUnderTest, type GatewayUnderTest } from './gateway-under-test.ts';
+import { MASTER_KEY } from './gateway-under-test.ts';
+import { startPlayedGateway, type PlayedGateway } from './played-gateway.ts';
 import {
-  AFTER_TOOLS, GREETING_TEXT, OF_AN_IMAGE, PERSON, PIXEL, PLAYED_KINDS, playedDeployment, playProvider, PROVIDER_KEY, REFUSED_STATUSES, TOOL_INPUTS, USED,
-  type PlayedKind, type ProviderKind,
+  AFTER_TOOLS, GREETING_TEXT, OF_AN_IMAGE, PERSON, PIXEL, PLAYED_KINDS, playedDeployment, PROVIDER_KEY, TOOL_INPUTS, USED,
+  type ProviderKind,
 } from './played-providers.ts';
 
 const KINDS: readonly ProviderKind[] = [...PLAYED_KINDS, 'simulated'];
@@ -16,37 +17,24 @@ const PERSON_FORMAT = {
   json_schema: { name: 'person', strict: true, schema: { type: 'object', properties: { name: { type: 'string' }, age: { type: 'integer' } }, required: ['name', 'age'], additionalProperties: false } },
 };
 
-let upstreams: Readonly<Record<PlayedKind, ScriptedUpstream>>;
-let gateway: GatewayUnderTest;
+let played: PlayedGateway;
+let upstreams: PlayedGateway['upstreams'];
+let gateway: PlayedGateway['gateway'];
 let openai: OpenAI;
 
 beforeAll(async () => {
-  const [one, two, three] = await Promise.all(PLAYED_KINDS.map((kind) => startScriptedUpstream({ reply: playProvider(kind) })));
-  if (one === undefined || two === undefined || three === undefined) throw new Error('a provider is missing');
-  upstreams = { openai: one, anthropic: two, gemini: three };
-  const played = PLAYED_KINDS.flatMap((kind) => ['stalls', 'stalls-midway', ...REFUSED_STATUSES.map((status) => `fails-${String(status)}`)].map((name) => playedDeployment(kind, `${kind}-${name}`, name, upstreams[kind].url)));
-  gateway = await startGatewayUnderTest({
-    config: {
-      model_list: [
-        playedDeployment('openai', 'openai-model', 'gpt-4o', one.url),
-        playedDeployment('anthropic', 'anthropic-model', 'claude-sonnet-4-5', two.url),
-        playedDeployment('gemini', 'gemini-model', 'gemini-2.5-flash', three.url),
-        playedDeployment('simulated', 'simulated-model', 'swift', ''),
-        playedDeployment('openai', 'openai-embedding', 'text-embedding-3-small', one.url),
-        playedDeployment('gemini', 'gemini-embedding', 'gemini-embedding-001', three.url),
-        playedDeployment('simulated', 'simulated-embedding', 'swift', ''),
-        playedDeployment('openai', 'vendor/with-slash', 'gpt-4o', one.url),
-        ...played,
-      ],
-      router_settings: { num_retries: 0, disable_cooldowns: true, breaker: { failures: 1000 } },
-    },
-  });
+  played = await startPlayedGateway(({ openai: one, gemini: three }) => [
+    playedDeployment('openai', 'openai-embedding', 'text-embedding-3-small', one.url),
+    playedDeployment('gemini', 'gemini-embedding', 'gemini-embedding-001', three.url),
+    playedDeployment('simulated', 'simulated-embedding', 'swift', ''),
+    playedDeployment('openai', 'vendor/with-slash', 'gpt-4o', one.url),
+  ]);
+  ({ gateway, upstreams } = played);
   openai = new OpenAI({ apiKey: MASTER_KEY, baseURL: `${gateway.url}/v1`, maxRetries: 0 });
 }, 60_000);
 
 afterAll(async () => {
-  await gateway[Symbol.asyncDispose]();
-  await Promise.all(Object.values(upstreams).map((upstream) => upstream.close()));
+  await played.close();
 });
 
 function lastCall(kind: ProviderKind): Readonly<Record<string, unknown>> {

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { freePort, startProcess } from '../measure/start-process.ts';
+import { freePort } from '@pointsman/testing';
+import { startProcess } from '../measure/start-process.ts';
 import type { Contestant } from './contestant.ts';
 import { gatewayConfig, newMasterKey } from './litellm-config.ts';
 import { install, peerDirectory } from './peer-cache.ts';

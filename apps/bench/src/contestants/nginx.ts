@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freePort, startProcess } from '../measure/start-process.ts';
+import { freePort } from '@pointsman/testing';
+import { startProcess } from '../measure/start-process.ts';
 import type { Contestant } from './contestant.ts';
 
 const binary = ['/usr/sbin/nginx', '/usr/bin/nginx', '/usr/local/bin/nginx'].find((path) => existsSync(path));
