@@ -17,6 +17,9 @@ import { MasterKeyStore, type KeyStore } from './access/key-store.ts';
 import type { Admission, Limits } from './access/limits.ts';
 import type { GatewayContext } from './endpoints/gateway-context.ts';
 import { createRequestListener } from './http/create-app.ts';
+import { noCache } from './cache/response-cache.ts';
+import { noDatabase } from './state/gateway-database.ts';
+import { noAudit } from './record/audit-sink.ts';
 import { DrainGate } from './http/drain-gate.ts';
 import type { ExchangeRecord } from './record/exchange-record.ts';
 import { GatewayMetrics, type RequestOutcome } from './record/gateway-metrics.ts';
@@ -255,6 +258,11 @@ export interface FakeGatewayOptions extends FakeSnapshotOptions {
   readonly prices?: PriceMap;
   readonly retryBudget?: RetryBudget;
   readonly limits?: Limits;
+  readonly cache?: GatewayContext['cache'];
+  readonly database?: GatewayContext['database'];
+  readonly audit?: GatewayContext['audit'];
+  readonly book?: GatewayContext['book'];
+  readonly accessChanged?: GatewayContext['accessChanged'];
 }
 
 export interface FakeGateway extends AsyncDisposable {
@@ -298,11 +306,12 @@ export async function startFakeGateway(yaml: string, options: FakeGatewayOptions
   const retries: string[] = [];
   const fallbacks: string[] = [];
   const attempts: string[] = [];
-  const admission: Admission = { settle: (used) => void settled.push(used) };
+  const admission: Admission = { headers: undefined, settle: (used) => void settled.push(used) };
   const { router } = snapshot.config;
   const context: GatewayContext = {
     live, gate: new DrainGate(), telemetry, metrics, pools, breakers: new CircuitBreakers({ clock: systemClock }),
     keys: options.keys ?? new MasterKeyStore(TEST_KEY), limits: options.limits ?? { admit: () => admission }, prices: options.prices ?? createPriceMap({}),
+    cache: options.cache ?? noCache, database: options.database ?? noDatabase, audit: options.audit ?? noAudit, book: options.book ?? (() => undefined), accessChanged: options.accessChanged ?? (() => undefined),
     dispatch: {
       retryBudget: options.retryBudget ?? new RetryBudget({ clock: systemClock }),
       cooldowns: new Cooldowns({ clock: systemClock, allowedFails: router.allowedFails, cooldownMs: router.cooldownMs, disabled: router.disableCooldowns }),

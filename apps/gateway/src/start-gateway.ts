@@ -13,14 +13,17 @@ import { MasterKeyStore } from './access/key-store.ts';
 import { unlimited } from './access/limits.ts';
 import { generatedMasterKey } from './access/master-key.ts';
 import { LiveKeyStore } from './access/live-key-store.ts';
+import { noCache } from './cache/response-cache.ts';
 import type { GatewayContext } from './endpoints/gateway-context.ts';
 import { createRequestListener } from './http/create-app.ts';
 import { DrainGate } from './http/drain-gate.ts';
 import { listen } from './http/listen.ts';
+import { noAudit } from './record/audit-sink.ts';
 import { GatewayMetrics } from './record/gateway-metrics.ts';
 import type { GatewaySettings } from './settings.ts';
 import { adoptSettings, compileSnapshot, emptySnapshot, type SnapshotParts } from './snapshot/compile-snapshot.ts';
 import { followConfig } from './snapshot/follow-config.ts';
+import { noDatabase } from './state/gateway-database.ts';
 import { version } from './version.ts';
 
 export interface Gateway {
@@ -81,7 +84,7 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
     },
   });
   const context: GatewayContext = {
-    live, gate, telemetry, metrics, keys, limits: unlimited, pools, breakers, prices: parts.prices,
+    live, gate, telemetry, metrics, keys, limits: unlimited, cache: noCache, database: noDatabase, audit: noAudit, book: () => undefined, accessChanged: () => undefined, pools, breakers, prices: parts.prices,
     dispatch: {
       retryBudget: parts.retryBudget, cooldowns: parts.cooldowns, random: Math.random,
       onDecision: (decision) => metrics.decided(decision),

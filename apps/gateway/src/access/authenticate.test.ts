@@ -52,7 +52,7 @@ function refusal(headers: IncomingHttpHeaders, store: KeyStore = new MasterKeySt
 }
 
 test('the master key is known at once, without a promise', () => {
-  expect(authenticate({ authorization: `Bearer ${KEY}` }, new MasterKeyStore(KEY), undefined)).toMatchObject({ isAdmin: true, keyAlias: 'master', models: undefined });
+  expect(authenticate({ authorization: `Bearer ${KEY}` }, new MasterKeyStore(KEY), undefined)).toMatchObject({ role: 'admin', keyAlias: 'master', models: undefined });
 });
 
 test('keys are compared by their whole digest, in constant time', () => {
@@ -94,7 +94,7 @@ test('a value longer than any key is refused before it is hashed', () => {
 });
 
 test('a store that looks further answers later, with a refusal too', async () => {
-  const principal: Principal = { keyHash: 'h', keyAlias: 'a', isAdmin: false, models: new Set(['chat']), userId: undefined, teamId: undefined };
+  const principal: Principal = { keyHash: 'h', keyAlias: 'a', role: 'user', aliases: undefined, tags: [], access: undefined, models: new Set(['chat']), userId: undefined, teamId: undefined };
   const store: KeyStore = { hasKeys: true, find: (digest) => Promise.resolve(digest.equals(digestKey('sk-known')) ? principal : undefined) };
   await expect(authenticate({ 'api-key': 'sk-known' }, store, undefined)).resolves.toBe(principal);
   await expect(authenticate({ 'api-key': 'sk-unknown' }, store, undefined)).rejects.toMatchObject({ status: 401 });
@@ -106,6 +106,6 @@ test('a new master key counts from the next request on, and the old one no more'
   const store = new LiveKeyStore(new MasterKeyStore(KEY));
   store.replace(new MasterKeyStore('sk-new'));
   expect(store.find(digestKey(KEY))).toBeUndefined();
-  expect(store.find(digestKey('sk-new'))).toMatchObject({ isAdmin: true });
+  expect(store.find(digestKey('sk-new'))).toMatchObject({ role: 'admin' });
   expect(store.hasKeys).toBe(false);
 });

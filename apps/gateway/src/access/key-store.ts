@@ -23,8 +23,8 @@ export class MasterKeyStore implements KeyStore {
   constructor(masterKey: string) {
     this.#digest = digestKey(masterKey);
     this.#principal = {
-      keyHash: this.#digest.toString('hex'), keyAlias: 'master', isAdmin: true,
-      models: undefined, userId: 'default_user_id', teamId: undefined,
+      keyHash: this.#digest.toString('hex'), keyAlias: 'master', role: 'admin',
+      models: undefined, aliases: undefined, userId: 'default_user_id', teamId: undefined, tags: [], access: undefined,
     };
   }
 

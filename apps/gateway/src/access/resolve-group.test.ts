@@ -6,7 +6,7 @@ import { resolveGroup } from './resolve-group.ts';
 
 const snapshot = fakeSnapshot(chatConfig(['a']));
 const asking = (models: ReadonlySet<string> | undefined): Pick<Exchange, 'snapshot' | 'principal'> => {
-  const principal: Principal = { keyHash: 'h', keyAlias: undefined, isAdmin: false, models, userId: undefined, teamId: undefined };
+  const principal: Principal = { keyHash: 'h', keyAlias: undefined, role: 'user', aliases: undefined, tags: [], access: undefined, models, userId: undefined, teamId: undefined };
   return { snapshot, principal };
 };
 

@@ -360,7 +360,7 @@ test('a client that left before its request could start costs no call', async ()
   const settledWith: unknown[] = [];
   await using gateway = await startFakeGateway(chatConfig(['a']), {
     providers: { a },
-    limits: { admit: () => { asked = true; return waiting.then(() => ({ settle: (used) => void settledWith.push(used) })); } },
+    limits: { admit: () => { asked = true; return waiting.then(() => ({ headers: undefined, settle: (used) => void settledWith.push(used) })); } },
   });
   const client = new AbortController();
   const reply = gateway.chat({ stream: true }, { signal: client.signal });

@@ -14,7 +14,7 @@ import { continuationOf, type Continuation } from './continue-stream.ts';
 import { eligibleCandidates } from './eligible-candidates.ts';
 import type { GatewayParameters } from './gateway-parameters.ts';
 import { mockedDeployment } from './mocked-deployment.ts';
-import { ReplyWriter } from './reply-writer.ts';
+import { ReplyWriter, type ReplyTap } from './reply-writer.ts';
 import type { ReplyShape } from './reply-shape.ts';
 import { AttemptRequest, type RequestBody } from './request-body.ts';
 import { requestFor } from './request-for.ts';
@@ -40,6 +40,8 @@ export interface DispatchRequest {
   readonly user: string | undefined;
   /** The client's `anthropic-beta` header, for providers that speak the Messages format themselves. */
   readonly anthropicBeta?: string | undefined;
+  /** Sees the reply as the client gets it; undefined for most requests. */
+  readonly tap?: ReplyTap | undefined;
 }
 
 /** What a dispatch needs that outlives requests and snapshots. */
@@ -105,7 +107,7 @@ export class Dispatch implements AttemptListener, Runner {
     this.#finished = finished;
     this.#plan = request.plan;
     this.#servingName = request.requestedModel;
-    this.#writer = new ReplyWriter(exchange, record);
+    this.#writer = new ReplyWriter(exchange, record, request.tap);
     const { router } = this.#snapshot.config;
     this.#timeoutMs = request.parameters.timeoutMs ?? router.timeoutMs;
     this.#deadlineAt = exchange.startedAt + this.#timeoutMs;
@@ -215,8 +217,8 @@ export class Dispatch implements AttemptListener, Runner {
   onReply(attempt: Attempt, text: string): void {
     const running = this.#settle(attempt, 'ok');
     if (running === undefined) return;
-    this.#writer.sendJson(text);
     this.#finish();
+    this.#writer.sendJson(text);
   }
 
   onText(attempt: Attempt, text: string): boolean {
@@ -240,8 +242,8 @@ export class Dispatch implements AttemptListener, Runner {
       this.#record.ttftMs = this.#exchange.elapsedMs();
       this.#writer.startStream();
     }
-    this.#writer.end(text);
     this.#finish();
+    this.#writer.endWhole(text);
   }
 
   onFailed(attempt: Attempt, error: ProviderError): void {
@@ -365,10 +367,11 @@ export class Dispatch implements AttemptListener, Runner {
   }
 
   #fail(error: AppError): void {
+    if (this.#done) return;
     this.#record.error = error;
+    this.#finish();
     if (this.#writer.headSent) this.#writer.end(this.#failing?.fail(error) ?? '');
     else this.#writer.sendError(error);
-    this.#finish();
   }
 
   #pastDeadline(): void {
@@ -468,6 +471,7 @@ export class Dispatch implements AttemptListener, Runner {
     this.#record.responseId = attempt.responseId ?? this.#record.responseId;
   }
 
+  /** Books the request before its last byte is written: who has the whole reply can rely on its being in the ledger, whatever happens to this process. */
   #finish(): void {
     if (this.#done) return;
     this.#done = true;

@@ -5,10 +5,15 @@ import type { CircuitBreakers } from '@pointsman/resilience';
 import type { Telemetry } from '@pointsman/telemetry';
 import type { KeyStore } from '../access/key-store.ts';
 import type { Limits } from '../access/limits.ts';
+import type { ResponseCache } from '../cache/response-cache.ts';
 import type { DispatchParts } from '../dispatch/dispatch.ts';
 import type { DrainGate } from '../http/drain-gate.ts';
+import type { Exchange } from '../http/exchange.ts';
+import type { AuditSink } from '../record/audit-sink.ts';
+import type { ExchangeRecord } from '../record/exchange-record.ts';
 import type { GatewayMetrics } from '../record/gateway-metrics.ts';
 import type { ReloadReport } from '../snapshot/follow-config.ts';
+import type { GatewayDatabase } from '../state/gateway-database.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /** What outlives every request and every snapshot; made once in start-gateway.ts. */
@@ -19,6 +24,13 @@ export interface GatewayContext {
   readonly metrics: GatewayMetrics;
   readonly keys: KeyStore;
   readonly limits: Limits;
+  readonly cache: ResponseCache;
+  readonly database: GatewayDatabase;
+  readonly audit: AuditSink;
+  /** Books a request that is over, before the last byte of its reply is written. Never throws. */
+  readonly book: (exchange: Exchange, record: ExchangeRecord) => void;
+  /** Tells every replica that these keys (hashes; undefined = all) are not what they were. */
+  readonly accessChanged: (tokens: readonly string[] | undefined) => void;
   readonly pools: UpstreamPools;
   readonly breakers: CircuitBreakers;
   readonly prices: PriceMap;

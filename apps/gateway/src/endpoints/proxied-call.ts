@@ -1,6 +1,9 @@
 import { AppError } from '@pointsman/errors';
 import type { WireFormat } from '@pointsman/providers';
 import { checkChatBody, checkCompletionBody, checkEmbeddingBody, checkMessagesBody, checkResponsesBody, type BodyCheck } from '@pointsman/schemas';
+import type { JsonObject } from '@pointsman/schemas';
+import { replayStored } from '../cache/replay-stored.ts';
+import type { StoredReply } from '../cache/response-cache.ts';
 import { Dispatch } from '../dispatch/dispatch.ts';
 import { hasGatewayParameters, NO_PARAMETERS, splitGatewayParameters, type GatewayParameters } from '../dispatch/gateway-parameters.ts';
 import { changedBody, type RequestBody } from '../dispatch/request-body.ts';
@@ -27,11 +30,11 @@ export interface ProxiedCallOptions {
   readonly modelFromPath?: string | undefined;
 }
 
-function newRecord(operation: WireFormat, stream: boolean, requestedModel: string, group: string): ExchangeRecord {
+function newRecord(operation: WireFormat, stream: boolean, requestedModel: string, group: string, endUser: string | undefined): ExchangeRecord {
   return {
     operation, stream, requestedModel, group, decision: undefined, deployment: undefined, retries: 0, fallbacks: 0, upstreamMs: 0,
     ttftMs: undefined, usage: undefined, usageEstimated: false, costUsd: undefined, finishReason: undefined, responseId: undefined, error: undefined,
-    clientGone: false, recovered: false,
+    clientGone: false, recovered: false, endUser, cacheHit: false, cacheKey: undefined,
   };
 }
 
@@ -99,25 +102,51 @@ function admit(context: GatewayContext, running: Running, call: PreparedCall, co
 
 function dispatchAdmitted(context: GatewayContext, running: Running, call: PreparedCall, plan: GroupPlan): void | Promise<void> {
   const { exchange } = running;
-  const prompt = promptOf(call.format, call.body);
+  const { principal } = exchange;
   const { outline } = call.body;
-  const admitted = context.limits.admit(exchange.principal, { group: plan.group, promptTokens: prompt.tokens });
-  const proceed = (answer: Admission | AppError): void => {
+  const prompt = promptOf(call.format, call.body);
+  const stream = outline['stream'] === true;
+  const endUser = endUserOf(exchange, outline);
+  // Both questions leave in the same tick: on Redis they share a round trip.
+  const visit = context.cache.visit({
+    snapshot: exchange.snapshot, principal, format: call.format, group: plan.group, stream, body: call.body, parameters: call.parameters, cacheControl: exchange.req.headers['cache-control'],
+  });
+  const admitted = context.limits.admit(principal, { plan, outline, endUser, promptTokens: prompt.tokens });
+  const found = visit?.found;
+  const proceed = (answer: Admission | AppError, stored: StoredReply | undefined): void => {
     if (answer instanceof AppError) throw answer;
-    const record = newRecord(call.format, outline['stream'] === true, call.model, plan.group);
+    exchange.admissionHeaders = answer.headers;
+    const record = newRecord(call.format, stream, call.model, plan.group, endUser);
     running.record = record;
-    const { user } = outline;
+    record.cacheKey = visit?.key;
     if (record.stream) context.metrics.streamStarted();
+    const finished = (): void => {
+      if (record.stream) context.metrics.streamEnded();
+      context.book(exchange, record);
+      answer.settle({ totalTokens: record.usage?.totalTokens ?? 0, costUsd: record.costUsd ?? 0 });
+    };
+    if (stored !== undefined) {
+      record.cacheHit = true;
+      finished();
+      replayStored(exchange, record, stored);
+      return;
+    }
     new Dispatch(exchange, {
       format: call.format, body: call.body, stream: record.stream, requestedModel: call.model, plan, parameters: call.parameters,
-      prompt: prompt.text, promptTokens: prompt.tokens, user: typeof user === 'string' ? user : exchange.principal.userId,
-      anthropicBeta: betaOf(exchange),
-    }, context.dispatch, record, () => {
-      if (record.stream) context.metrics.streamEnded();
-      answer.settle({ totalTokens: record.usage?.totalTokens ?? 0, costUsd: record.costUsd ?? 0 });
-    }).start();
+      prompt: prompt.text, promptTokens: prompt.tokens, user: endUser ?? principal.userId,
+      anthropicBeta: betaOf(exchange), tap: visit?.tap(() => record.deployment?.configured.id),
+    }, context.dispatch, record, finished).start();
   };
-  return admitted instanceof Promise ? admitted.then(proceed) : proceed(admitted);
+  if (admitted instanceof Promise || found instanceof Promise) return Promise.all([admitted, found]).then(([answer, stored]) => proceed(answer, stored));
+  return proceed(admitted, found);
+}
+
+/** Who the caller says the request is for: the body's `user`, else LiteLLM's headers. */
+function endUserOf({ req }: Exchange, outline: JsonObject): string | undefined {
+  const { user } = outline;
+  if (typeof user === 'string' && user !== STAND_IN) return user.slice(0, 256);
+  const header = req.headers['x-litellm-end-user-id'] ?? req.headers['x-litellm-customer-id'];
+  return typeof header === 'string' ? header.slice(0, 256) : undefined;
 }
 
 function betaOf({ req }: Exchange): string | undefined {

@@ -36,6 +36,8 @@ export class Exchange implements Work {
   #principal: Principal | undefined;
   /** Whoever works on the reply now. */
   runner: Runner | undefined;
+  /** Headers about the caller's limits for the reply: name, value, name, value. */
+  admissionHeaders: readonly string[] | undefined;
 
   constructor(req: IncomingMessage, res: ServerResponse, parts: { route: string; errorShape: ErrorShape; lease: Lease<Snapshot>; trace: RequestSpan }) {
     this.req = req;

@@ -9,7 +9,7 @@ import type { Principal } from '../access/principal.ts';
 import { chatConfig, fakeSnapshot, startFakeGateway, TEST_KEY, type FakeGateway } from '../fake-gateway.fixture.ts';
 import { requireAdmin, serve, serveWithBody, type Handler } from './serve.ts';
 
-const somebody: Principal = { keyHash: digestKey(TEST_KEY).toString('hex'), keyAlias: undefined, isAdmin: false, models: undefined, userId: 'u', teamId: undefined };
+const somebody: Principal = { keyHash: digestKey(TEST_KEY).toString('hex'), keyAlias: undefined, role: 'user', aliases: undefined, tags: [], access: undefined, models: undefined, userId: 'u', teamId: undefined };
 
 /** Answers later, when told to. */
 class SlowKeys implements KeyStore {

@@ -139,5 +139,5 @@ export function serveWithBody(context: GatewayContext, options: EndpointOptions,
 
 /** For admin routes. @throws AppError `forbidden` */
 export function requireAdmin(exchange: Exchange): void {
-  if (!exchange.principal.isAdmin) throw new AppError('forbidden', 'admin_only', 'Only the master key or an admin key may use this route.');
+  if (exchange.principal.role !== 'admin') throw new AppError('forbidden', 'admin_only', 'Only the master key or an admin key may use this route.');
 }

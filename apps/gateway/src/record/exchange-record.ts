@@ -24,6 +24,12 @@ export interface ExchangeRecord {
   responseId: string | undefined;
   error: AppError | undefined;
   clientGone: boolean;
+  /** Who the caller says it is for: `user` of the body, or LiteLLM's end-user headers. */
+  readonly endUser: string | undefined;
+  /** The reply came out of the cache: nobody was asked, nothing was spent. */
+  cacheHit: boolean;
+  /** `x-litellm-cache-key`, where the cache was asked. */
+  cacheKey: string | undefined;
   /** A broken stream was continued by another deployment. */
   recovered: boolean;
 }

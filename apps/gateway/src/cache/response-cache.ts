@@ -1,0 +1,47 @@
+import type { WireFormat } from '@pointsman/providers';
+import type { Principal } from '../access/principal.ts';
+import type { ReplyTap } from '../dispatch/reply-writer.ts';
+import type { RequestBody } from '../dispatch/request-body.ts';
+import type { GatewayParameters } from '../dispatch/gateway-parameters.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+
+/** What a cache must know of a request to tell whether it has the reply. */
+export interface CacheQuestion {
+  readonly snapshot: Snapshot;
+  readonly principal: Principal;
+  readonly format: WireFormat;
+  readonly group: string;
+  readonly stream: boolean;
+  readonly body: RequestBody;
+  readonly parameters: GatewayParameters;
+  /** `cache-control` of the request. */
+  readonly cacheControl: string | undefined;
+}
+
+/** A reply that was stored, in the client's format. */
+export interface StoredReply {
+  /** When it was stored, in milliseconds since the epoch. */
+  readonly storedAtMs: number;
+  /** The deployment that made it. */
+  readonly modelId: string;
+  /** One piece for a JSON reply; the pieces as they were written for a stream. */
+  readonly pieces: readonly string[];
+}
+
+/** One request's business with the cache. */
+export interface CacheVisit {
+  /** Shown as `x-litellm-cache-key`. */
+  readonly key: string;
+  /** The stored reply; undefined: nothing there, or not asked for (`no-cache`). A cache that is away or slow is a miss, never an error. */
+  readonly found: StoredReply | undefined | Promise<StoredReply | undefined>;
+  /** Collects the reply to store it when it is whole; undefined with `no-store`. `modelId` is asked when the reply is whole. */
+  tap(modelId: () => string | undefined): ReplyTap | undefined;
+}
+
+export interface ResponseCache {
+  /** Undefined when the cache has nothing to do with this request: off, or a format or mode it does not serve. */
+  visit(question: CacheQuestion): CacheVisit | undefined;
+}
+
+/** No cache is configured. */
+export const noCache: ResponseCache = { visit: () => undefined };

@@ -1,0 +1,1 @@
+export { auditRecordSchema, type AuditRecord } from './audit-record.ts';

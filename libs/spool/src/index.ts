@@ -1,0 +1,1 @@
+export type { Spool, SpoolOptions } from './spool.ts';
