@@ -29,7 +29,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     .option('--quick', `under 90 s: ${contestants.filter(({ quick }) => quick).map(({ name }) => name).join(', ')}`, false)
     .addOption(new Option('--scenario <names...>', 'only these scenarios').choices(scenarioNames))
     .addOption(new Option('--only <names...>', 'only these contestants').choices(names))
-    .option('--rounds <count>', 'counted slices per contestant and scenario (5, quick 3)', positive)
+    .option('--rounds <count>', 'counted slices per contestant and scenario (11, quick 5)', positive)
     .option('--scale <factor>', 'requests per slice, relative to a full run (1, quick 0.5)', positive)
     .option('--chunk-interval-ms <ms>', 'between two chunks of a stream; 0: one per turn of the event loop', notNegative, 1)
     .option('--profile', 'run the gateway under --cpu-prof as well and print where the time goes', false)
@@ -49,7 +49,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     quick: given.quick,
     scenarios: given.scenario ?? scenarioNames,
     only: given.only ?? contestants.filter(({ quick }) => quick || !given.quick).map(({ name }) => name),
-    rounds: given.rounds ?? (given.quick ? 3 : 5),
+    rounds: given.rounds ?? (given.quick ? 5 : 11),
     scale: given.scale ?? (given.quick ? 0.5 : 1),
     chunkIntervalMs: given.chunkIntervalMs,
     profile: given.profile,

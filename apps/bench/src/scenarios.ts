@@ -17,14 +17,14 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   'long-prompt': { name: 'long-prompt', title: 'Prompts of 36 KB, 16 connections', connections: 16, stream: false, promptCharacters: 36 * 1024 },
 };
 
-/** How much a contestant is asked per slice: slow ones get fewer requests, so that all slices take seconds. */
+/** How much a contestant is asked per slice: slow ones get fewer requests, so that all slices take a second or two. */
 export type Pace = 'fast' | 'medium' | 'slow';
 
 /** Requests of one slice, in a full run. */
 export const requestsPerSlice: Readonly<Record<ScenarioName, Readonly<Record<Pace, number>>>> = {
-  short: { fast: 10_000, medium: 2_000, slow: 200 },
-  stream: { fast: 500, medium: 200, slow: 32 },
-  'long-prompt': { fast: 5_000, medium: 1_000, slow: 150 },
+  short: { fast: 6_000, medium: 1_200, slow: 96 },
+  stream: { fast: 320, medium: 160, slow: 16 },
+  'long-prompt': { fast: 4_000, medium: 600, slow: 64 },
 };
 
 /**

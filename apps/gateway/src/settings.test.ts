@@ -39,3 +39,16 @@ test('an empty variable is one that is not set', () => {
 test('port 0 picks a free port, and fractions of seconds count', () => {
   expect(readGatewaySettings({ PORT: '0', SHUTDOWN_STREAM_TIMEOUT_S: '0.5' })).toMatchObject({ port: 0, drainLimitMs: 500 });
 });
+
+test('without a database there is one on this machine, `none` is none, and degraded-mode.yaml lies beside the configuration', () => {
+  expect(readGatewaySettings({ CONFIG_PATH: '/etc/gateway/config.yaml' })).toMatchObject({ database: { kind: 'embedded' }, redisUrl: undefined, degradedModePath: '/etc/gateway/degraded-mode.yaml' });
+  expect(readGatewaySettings({ DATABASE_URL: 'none' }).database).toEqual({ kind: 'none' });
+  const urls = { DATABASE_URL: 'postgres://u:p@db/pointsman', REDIS_URL: 'redis+sentinel://a:1,b:2/mymaster', DEGRADED_MODE_PATH: '/d.yaml' };
+  expect(readGatewaySettings(urls)).toMatchObject({ database: { kind: 'postgres', url: urls.DATABASE_URL }, redisUrl: urls.REDIS_URL, degradedModePath: '/d.yaml' });
+});
+
+test('a database or Redis that is none is named, and its password is not repeated', () => {
+  const env = { DATABASE_URL: 'mysql://u:hunter2@db/x', REDIS_URL: 'http://:hunter2@cache' };
+  expect(() => readGatewaySettings(env)).toThrow(/DATABASE_URL[^]*REDIS_URL/);
+  expect(() => readGatewaySettings(env)).not.toThrow('hunter2');
+});

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { readSettings, setting, telemetryVariables } from '@pointsman/service';
 import { z } from 'zod';
 
@@ -11,6 +11,9 @@ const environmentSchema = z.object({
   LITELLM_CONFIG_PATH: setting.text().optional(),
   LITELLM_MASTER_KEY: setting.text().optional(),
   LLM_CANDIDATES_PATH: setting.text().optional(),
+  DEGRADED_MODE_PATH: setting.text().optional(),
+  DATABASE_URL: setting.text().refine((url) => /^(?:postgres(?:ql)?:\/\/.+|embedded|none)$/.test(url), { error: 'must be postgres://…, embedded or none' }).optional(),
+  REDIS_URL: setting.text().refine((url) => /^rediss?(?:\+sentinel|\+cluster)?:\/\/.+$/.test(url), { error: 'must begin with redis://, rediss://, redis+sentinel:// or redis+cluster://' }).optional(),
   MODELS_DIR: setting.text().default('/app/models'),
   RUN_DIR: setting.text().optional(),
   POINTSMAN_HOME: setting.text().default('.pointsman'),
@@ -29,6 +32,12 @@ export interface GatewaySettings {
   readonly configPath: string;
   /** `llm_candidates.json` beside the config, or `LLM_CANDIDATES_PATH`. */
   readonly candidatesPath: string | undefined;
+  /** `degraded-mode.yaml`; one that is not there means its defaults. */
+  readonly degradedModePath: string;
+  /** `postgres://…`; `embedded`: a database of this machine under `home`; `none`: no keys but the master key. */
+  readonly database: { readonly kind: 'postgres'; readonly url: string } | { readonly kind: 'embedded' | 'none' };
+  /** Undefined: limits and cache in the memory of this process. */
+  readonly redisUrl: string | undefined;
   readonly masterKey: string | undefined;
   readonly modelsDir: string;
   readonly runDir: string;
@@ -53,11 +62,15 @@ export function readGatewaySettings(env: Readonly<Record<string, string | undefi
   const home = resolve(read.POINTSMAN_HOME);
   const configured = read.CONFIG_PATH ?? read.LITELLM_CONFIG_PATH;
   const homeConfig = join(home, 'config.yaml');
+  const configPath = resolve(configured ?? (existsSync(homeConfig) ? homeConfig : '/app/config/config.yaml'));
   return {
     telemetry: read,
     host: read.HOST,
     port: read.PORT,
-    configPath: resolve(configured ?? (existsSync(homeConfig) ? homeConfig : '/app/config/config.yaml')),
+    configPath,
+    degradedModePath: read.DEGRADED_MODE_PATH === undefined ? join(dirname(configPath), 'degraded-mode.yaml') : resolve(read.DEGRADED_MODE_PATH),
+    database: databaseOf(read.DATABASE_URL),
+    redisUrl: read.REDIS_URL,
     candidatesPath: read.LLM_CANDIDATES_PATH === undefined ? undefined : resolve(read.LLM_CANDIDATES_PATH),
     masterKey: read.LITELLM_MASTER_KEY,
     modelsDir: resolve(read.MODELS_DIR),
@@ -70,4 +83,9 @@ export function readGatewaySettings(env: Readonly<Record<string, string | undefi
     requestBodyTimeoutMs: read.REQUEST_BODY_TIMEOUT_S * 1000,
     env,
   };
+}
+
+function databaseOf(url: string | undefined): GatewaySettings['database'] {
+  if (url === undefined || url === 'embedded') return { kind: 'embedded' };
+  return url === 'none' ? { kind: 'none' } : { kind: 'postgres', url };
 }

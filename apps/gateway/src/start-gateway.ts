@@ -1,4 +1,5 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { parseGatewayConfig, type ParsedGatewayConfig } from '@pointsman/gateway-config';
 import { LiveValue } from '@pointsman/live-value';
@@ -10,20 +11,19 @@ import { telemetrySettings } from '@pointsman/service';
 import { startTelemetry, type Telemetry } from '@pointsman/telemetry';
 import { systemClock } from '@pointsman/timing';
 import { MasterKeyStore } from './access/key-store.ts';
-import { unlimited } from './access/limits.ts';
 import { generatedMasterKey } from './access/master-key.ts';
 import { LiveKeyStore } from './access/live-key-store.ts';
-import { noCache } from './cache/response-cache.ts';
+import { createResponseCache } from './cache/create-response-cache.ts';
 import type { GatewayContext } from './endpoints/gateway-context.ts';
 import { createRequestListener } from './http/create-app.ts';
 import { DrainGate } from './http/drain-gate.ts';
 import { listen } from './http/listen.ts';
-import { noAudit } from './record/audit-sink.ts';
 import { GatewayMetrics } from './record/gateway-metrics.ts';
+import { openRecords } from './record/open-records.ts';
 import type { GatewaySettings } from './settings.ts';
 import { adoptSettings, compileSnapshot, emptySnapshot, type SnapshotParts } from './snapshot/compile-snapshot.ts';
 import { followConfig } from './snapshot/follow-config.ts';
-import { noDatabase } from './state/gateway-database.ts';
+import { openGatewayState } from './state/open-gateway-state.ts';
 import { version } from './version.ts';
 
 export interface Gateway {
@@ -72,19 +72,30 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
 
   const generated = settings.masterKey === undefined ? await generatedMasterKey(settings.home) : undefined;
   const fallbackKey = settings.masterKey ?? generated?.key ?? '';
-  const keys = new LiveKeyStore(new MasterKeyStore(fallbackKey));
+  const master = new LiveKeyStore(new MasterKeyStore(fallbackKey));
+  const state = await openGatewayState({ settings, master, clock, logger, metrics });
+  const { database, redis, keys, limits } = state;
+  const records = await openRecords({ database, home: settings.home, pod: settings.telemetry.POD_NAME ?? hostname(), clock, logger, metrics: telemetry.metrics });
+  const cacheState = logger.oncePerState('cache');
+  const cache = createResponseCache({
+    keyValue: (type) => redis.keyValue(type), clock, metrics: telemetry.metrics,
+    onProblem: (problem, cause) => cacheState.change(problem ?? 'well', problem === undefined ? 'info' : 'warn', problem === undefined ? 'cache is well again' : 'cache has a problem', { problem, reason: cause }),
+  });
 
   const follower = followConfig({
+    beside: { path: settings.degradedModePath, check: () => state.degradedMode.check() },
     configPath: settings.configPath, candidatesPath: settings.candidatesPath, pollMs: settings.configPollMs, live, logger, metrics, now: () => clock.now(),
     parse: (files, candidates) => parse({ files, ...(candidates === undefined ? {} : { candidates }) }),
     compile: ({ config }) => compileSnapshot(config, parts),
     adopt: (snapshot) => {
       adoptSettings(snapshot, parts);
-      keys.replace(new MasterKeyStore(snapshot.config.masterKey ?? fallbackKey));
+      master.replace(new MasterKeyStore(snapshot.config.masterKey ?? fallbackKey));
     },
   });
   const context: GatewayContext = {
-    live, gate, telemetry, metrics, keys, limits: unlimited, cache: noCache, database: noDatabase, audit: noAudit, book: () => undefined, accessChanged: () => undefined, pools, breakers, prices: parts.prices,
+    live, gate, telemetry, metrics, keys, limits, cache, database, pools, breakers, prices: parts.prices, audit: records.audit, book: records.book,
+    accessChanged: (tokens) => state.accessChanged(tokens),
+    degraded: () => state.degraded(),
     dispatch: {
       retryBudget: parts.retryBudget, cooldowns: parts.cooldowns, random: Math.random,
       onDecision: (decision) => metrics.decided(decision),
@@ -128,6 +139,9 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
       const stragglers = setTimeout(() => server.closeAllConnections(), 1_000);
       await closed;
       clearTimeout(stragglers);
+      // What the last requests cost is written before the doors it goes through are closed.
+      await records.close();
+      await state.close();
       live.close();
       await pools.close();
       await rm(pidFile, { force: true }).catch(() => undefined);

@@ -40,7 +40,7 @@ export async function startGatewayUnderTest({ config, env = {} }: StartGatewayOp
     if (env['CONFIG_PATH'] === undefined) await writeConfig(config);
     const app = await spawnApp('gateway', {
       env: {
-        HOST: '127.0.0.1', PORT: '0', CONFIG_PATH: configPath, LITELLM_MASTER_KEY: MASTER_KEY, POINTSMAN_HOME: directory,
+        HOST: '127.0.0.1', PORT: '0', CONFIG_PATH: configPath, LITELLM_MASTER_KEY: MASTER_KEY, POINTSMAN_HOME: directory, DATABASE_URL: 'none',
         RUN_DIR: join(directory, 'run'), MODELS_DIR: join(directory, 'models'), ...env,
       },
     });

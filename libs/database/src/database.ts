@@ -156,9 +156,13 @@ export interface DatabaseOptions {
 
 /** Rows that the database will never take, whatever the number of tries: wrong types, broken JSON. */
 export class RejectedRowsError extends Error {
-  constructor(message: string, options?: ErrorOptions) {
+  /** The lines that were refused; the others of the same call were taken. Undefined when that is not known. */
+  readonly lines: readonly string[] | undefined;
+
+  constructor(message: string, options?: ErrorOptions & { readonly lines?: readonly string[] }) {
     super(message, options);
     this.name = 'RejectedRowsError';
+    this.lines = options?.lines;
   }
 }
 

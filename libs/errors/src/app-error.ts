@@ -9,6 +9,8 @@ export interface AppErrorOptions {
   readonly status?: number;
   /** How long the caller should wait before it tries again, in milliseconds. */
   readonly retryAfterMs?: number;
+  /** Headers of the reply that tell more than the body: name, value, name, value. */
+  readonly headers?: readonly string[];
   /** Facts for the log. Never secrets, prompts or provider bodies. */
   readonly details?: Readonly<Record<string, unknown>>;
   readonly cause?: unknown;
@@ -25,6 +27,7 @@ export class AppError extends Error {
   readonly status: number;
   readonly type: string;
   readonly retryAfterMs: number | undefined;
+  readonly headers: readonly string[] | undefined;
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor(kind: ErrorKind, code: string, message: string, options: AppErrorOptions = {}) {
@@ -36,6 +39,7 @@ export class AppError extends Error {
     this.status = options.status ?? ERROR_KINDS[kind].status;
     this.type = options.type ?? ERROR_KINDS[kind].type;
     this.retryAfterMs = options.retryAfterMs;
+    this.headers = options.headers;
     this.details = options.details ?? {};
   }
 

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { breakerShape, canaryShape, credentialShape, generalSettingsShape, litellmSettingsShape, modelEntryShape, modelParamsShape, retryPolicyShape, routerSettingsShape, strategyArgsShape } from './config-schema.ts';
+import { breakerShape, cacheParamsShape, canaryShape, credentialShape, generalSettingsShape, litellmSettingsShape, modelEntryShape, modelParamsShape, retryPolicyShape, routerSettingsShape, strategyArgsShape } from './config-schema.ts';
 import { degradedModeShape } from './degraded-mode.ts';
 
 const TABLES: readonly (readonly [string, Readonly<Record<string, z.ZodType>>])[] = [
@@ -11,6 +11,7 @@ const TABLES: readonly (readonly [string, Readonly<Record<string, z.ZodType>>])[
   ['`router_settings.retry_policy`', retryPolicyShape],
   ['`router_settings.breaker`', breakerShape],
   ['`litellm_settings`', litellmSettingsShape],
+  ['`litellm_settings.cache_params`', cacheParamsShape],
   ['`general_settings`', generalSettingsShape],
   ['`credential_list[]`', credentialShape],
   ['`degraded-mode.yaml`', degradedModeShape],

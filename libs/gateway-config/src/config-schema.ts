@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { KNOWN_STRATEGIES } from './known-strategies.ts';
+import { LITELLM_CACHE_TYPES } from './litellm-names.ts';
 import { booleanSetting, durationSetting, expected, namesSetting, numberSetting, setting, textSetting } from './setting.ts';
 
 /**
@@ -78,7 +79,24 @@ export const routerSettingsShape = {
   breaker: setting(z.object(breakerShape, { error: expected('a mapping with failures and half_open_after_s') }), { description: 'Circuit breaker of each deployment.', ours: true }),
 };
 
+/** The caches of LiteLLM that this gateway has. */
+export const SERVED_CACHES = ['redis', 'local'] as const;
+const cacheType = z.enum([...SERVED_CACHES, ...LITELLM_CACHE_TYPES], { error: expected('"redis" or "local"') });
+export const cacheParamsShape = {
+  type: setting(cacheType, { description: '`redis`: the Redis of `REDIS_URL`, shared by all replicas; without one, and while it is away, the memory of each replica. `local`: always that memory. LiteLLM’s other types are not served: a warning, and `redis` holds.', default: 'redis' }),
+  mode: setting(z.enum(['default_on', 'default_off'], { error: 'expected "default_on" or "default_off"' }), { description: '`default_off`: only for requests that say `cache: {"use-cache": true}`.', default: 'default_on' }),
+  ttl: setting(durationSetting({ positive: true }), { description: 'How long a reply is kept. With `type: local` 600 without it; both as LiteLLM.', default: 60 }),
+  default_in_memory_ttl: setting(durationSetting({ positive: true }), { description: 'As `ttl`, and wins over it, with `type: local`.' }),
+  default_in_redis_ttl: setting(durationSetting({ positive: true }), { description: 'As `ttl`, and wins over it, with `type: redis`.' }),
+  namespace: setting(textSetting('text'), { description: 'Part of every key in Redis, so that installations which share one keep their replies apart.' }),
+  supported_call_types: setting(namesSetting('a list such as [acompletion, aembedding]'), { description: 'The calls whose replies are kept: `acompletion`, `atext_completion`, `aembedding`, `aresponses`, `anthropic_messages`. Without it all of them.' }),
+  scope: setting(z.enum(['key', 'team', 'shared'], { error: 'expected "key", "team" or "shared"' }), { description: 'Who gets to see a reply: only the key that asked for it, every key of its team, or everybody (as LiteLLM).', default: 'key', ours: true }),
+  max_reply_kb: setting(numberSetting({ min: 1, max: 65_536 }), { description: 'Replies longer than this many KiB are not kept.', default: 1024, ours: true }),
+};
+
 export const litellmSettingsShape = {
+  cache: setting(booleanSetting(), { description: 'Keep replies, and answer equal requests with them.', default: false }),
+  cache_params: setting(z.looseObject(cacheParamsShape, { error: expected('a mapping such as {type: redis, ttl: 600}') }), { description: 'Where replies are kept, how long and for whom.' }),
   drop_params: setting(booleanSetting(), { description: 'Drop request parameters that the provider does not take, instead of refusing.', default: false }),
   request_timeout: setting(durationSetting({ positive: true }), { description: 'As `router_settings.timeout`, which wins.', default: 6000 }),
   stream_timeout: setting(durationSetting({ positive: true }), { description: 'As `router_settings.stream_timeout`, which wins.' }),

@@ -82,6 +82,24 @@ export interface RouterSettings {
   readonly breaker: { readonly failures: number; readonly halfOpenAfterMs: number };
 }
 
+/** The formats whose replies the response cache may keep. */
+export type CachedFormat = 'chat' | 'completions' | 'embeddings' | 'messages' | 'responses';
+
+/** `litellm_settings.cache_params` of a configuration with `cache: true`. */
+export interface CacheSettings {
+  /** Where Redis is wished for and where it is not, whatever is there. */
+  readonly type: 'redis' | 'local';
+  /** Only requests that ask for it have to do with the cache. */
+  readonly optIn: boolean;
+  readonly ttlMs: number;
+  /** What the stored keys begin with. */
+  readonly namespace: string | undefined;
+  readonly formats: ReadonlySet<CachedFormat>;
+  /** Who gets to see a reply. */
+  readonly scope: 'key' | 'team' | 'shared';
+  readonly maxReplyBytes: number;
+}
+
 /** What a `config.yaml` says, checked and normalised: plain data. Nothing here is loaded, connected or compiled. */
 export interface GatewayConfig {
   /** First 12 hex digits of the SHA-256 over the bytes of every file that made it. */
@@ -95,6 +113,8 @@ export interface GatewayConfig {
   readonly keyHeaderName: string | undefined;
   readonly requireAuthForMetrics: boolean;
   readonly forwardTraceparent: boolean;
+  /** The response cache; undefined where it is off. */
+  readonly cache: CacheSettings | undefined;
   /** The sections as written, for parts of the product that read their own keys (budgets, cache, alerting). Secrets resolved. */
   readonly generalSettings: JsonObject;
   readonly litellmSettings: JsonObject;

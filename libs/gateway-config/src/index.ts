@@ -1,4 +1,4 @@
-export type { ConfigProblem, ConfiguredModel, GatewayConfig, ParsedGatewayConfig, RetryPolicy, RouterSettings } from './gateway-config.ts';
+export type { CachedFormat, CacheSettings, ConfigProblem, ConfiguredModel, GatewayConfig, ParsedGatewayConfig, RetryPolicy, RouterSettings } from './gateway-config.ts';
 export { ConfigRejectedError, describeProblem } from './config-rejected-error.ts';
 export { parseGatewayConfig, type GatewayConfigQuestion } from './parse-gateway-config.ts';
 export { readConfigFiles } from './read-config-files.ts';

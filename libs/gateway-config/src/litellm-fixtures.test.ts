@@ -19,7 +19,7 @@ const OUTCOMES: Readonly<Record<string, Outcome>> = {
   wildcards: { models: 3, warnings: [] },
   'load-balancing-with-weights': { models: 2, warnings: ['router_settings.retry_policy.DefaultRetries'] },
   'callbacks-langfuse': { models: 1, warnings: ['litellm_settings.success_callback', 'litellm_settings.failure_callback', 'litellm_settings.turn_off_message_logging'] },
-  'redis-cache': { models: 1, warnings: ['litellm_settings.cache', 'litellm_settings.cache_params', 'router_settings.redis_host', 'router_settings.redis_port'] },
+  'redis-cache': { models: 1, warnings: ['litellm_settings.cache_params.host', 'litellm_settings.cache_params.port', 'router_settings.redis_host', 'router_settings.redis_port'] },
   'pass-through-endpoints': { models: 1, warnings: ['general_settings.pass_through_endpoints'] },
   'open-telemetry': { models: 1, warnings: ['litellm_settings.callbacks', 'general_settings.otel', 'callback_settings'] },
   bedrock: { models: 2, warnings: [] },

@@ -289,3 +289,22 @@ export const LITELLM_PROVIDERS: ReadonlySet<string> = words(`
   synthetic tencent tensormesh text-completion-codestral text-completion-inception text-completion-openai together_ai topaz transcribe triton typesafe
   v0 valkey veniceai vercel_ai_gateway vertex_ai vertex_ai_beta vllm volcengine voyage wandb watsonx watsonx_text xai xiaomi_mimo xinference zai
 `);
+
+/** Values of `cache_params.type` beside `local` and `redis`. */
+export const LITELLM_CACHE_TYPES = ['redis-semantic', 'valkey-semantic', 'qdrant-semantic', 's3', 'gcs', 'azure-blob', 'disk'] as const;
+
+/** Keys of `cache_params`: those of LiteLLM's cache and those that it hands on to its Redis client. */
+export const LITELLM_CACHE_PARAMS: ReadonlySet<string> = words(`
+  azure_account_url azure_blob_container connection_pool db decode_responses default_in_memory_ttl default_in_redis_ttl disk_cache_dir
+  gcp_service_account gcp_ssl_ca_certs gcs_bucket_name gcs_path gcs_path_service_account health_check_interval host max_connections mode namespace
+  password port qdrant_api_base qdrant_api_key qdrant_collection_name qdrant_quantization_config qdrant_semantic_cache_embedding_model
+  qdrant_semantic_cache_vector_size redis_flush_size redis_semantic_cache_embedding_model redis_semantic_cache_index_name redis_startup_nodes
+  redis_url retry_on_timeout s3_api_version s3_aws_access_key_id s3_aws_secret_access_key s3_aws_session_token s3_bucket_name s3_config
+  s3_endpoint_url s3_path s3_region_name s3_use_ssl s3_verify semantic_cache_embedding_max_input_tokens semantic_cache_embedding_timeout
+  semantic_cache_scope sentinel_nodes sentinel_password service_name similarity_threshold socket_connect_timeout socket_timeout ssl ssl_ca_certs
+  ssl_cert_reqs ssl_certfile ssl_check_hostname ssl_keyfile startup_nodes supported_call_types ttl type url username
+  valkey_semantic_cache_embedding_model valkey_semantic_cache_index_name
+`);
+
+/** The call types of `cache_params.supported_call_types` whose replies this gateway does not keep. */
+export const LITELLM_UNCACHED_CALLS: ReadonlySet<string> = words(`transcription atranscription rerank arerank`);

@@ -11,6 +11,7 @@ import { parseLlmCandidates, type LlmCandidate } from './llm-candidates.ts';
 import { readWithIncludes, type MergedConfig } from './merge-includes.ts';
 import { showPath } from './path.ts';
 import type { ConfigFile } from './read-yaml.ts';
+import { isActedOnCacheParam, readCache } from './read-cache.ts';
 import { readCredentials } from './read-credentials.ts';
 import { readModels } from './read-models.ts';
 import { readRouter, validated } from './read-router.ts';
@@ -93,6 +94,7 @@ function readConfig(root: MergedConfig['root'], context: Context, findings: Find
     keyHeaderName: general.litellm_key_header_name?.toLowerCase(),
     requireAuthForMetrics: litellmSettings.require_auth_for_metrics_endpoint ?? false,
     forwardTraceparent: litellmSettings.forward_traceparent_to_llm_provider ?? true,
+    cache: readCache({ settings: litellmSettings, written: root['litellm_settings'] }, findings),
     generalSettings: sections.general_settings,
     litellmSettings: sections.litellm_settings,
     routerSettings: sections.router_settings,
@@ -142,7 +144,7 @@ function resolver(env: Environment, missingVariables: 'report' | 'expect', findi
         return;
       }
       // What is ignored anyway needs no variable.
-      const acted = section === 'model_list' || section === 'credential_list' || (typeof key === 'string' && Object.hasOwn(SECTION_SHAPES[section as Section], key));
+      const acted = section === 'model_list' || section === 'credential_list' || (typeof key === 'string' && Object.hasOwn(SECTION_SHAPES[section as Section], key) && (key !== 'cache_params' || isActedOnCacheParam(path[2])));
       if (acted) findings.warnings.push({ path, message: missingMessage(variable) });
     });
     return resolved === undefined ? undefined : dropNulls(resolved);

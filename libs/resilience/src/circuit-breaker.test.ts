@@ -176,6 +176,28 @@ test('new settings hold for an open breaker at once', () => {
   expect(breaker.state).toBe('open');
 });
 
+test('a target that was seen to answer is called again at once, and a probe under way decides nothing any more', () => {
+  const { breaker, clock, changes } = setUp();
+  fail(breaker, 5);
+  breaker.recovered();
+  expect(breaker.state).toBe('closed');
+  fail(breaker, 5);
+  clock.advance(60_000);
+  const probe = acquire(breaker);
+  breaker.recovered();
+  probe.failed();
+  expect(breaker.state).toBe('closed');
+  expect(changes).toEqual(['closed → open', 'open → closed', 'closed → open', 'open → half-open', 'half-open → closed']);
+});
+
+test('being seen to answer does not excuse the failures of a closed breaker', () => {
+  const { breaker } = setUp();
+  fail(breaker, 4);
+  breaker.recovered();
+  fail(breaker, 1);
+  expect(breaker.state).toBe('open');
+});
+
 test('whatever happens in whatever order: never two probes at once, and an open breaker refuses until its time', () => {
   const { breaker, clock } = setUp({ failures: 3, halfOpenAfterMs: 1_000 });
   let seed = 1;

@@ -137,6 +137,16 @@ export class CircuitBreaker {
     return new Permit(this.#epoch, this.#settle);
   }
 
+  /**
+   * Closes the breaker at once: somebody saw the target answer without a permit, as a ping in the background does. Permits from before say nothing any more.
+   * Does nothing while closed, so that failures in a row are not forgotten.
+   */
+  recovered(): void {
+    if (this.#state === 'closed') return;
+    this.#probing = false;
+    this.#become('closed');
+  }
+
   /** New settings from a reload. The state stays; an open breaker follows the new time at once. */
   configure({ failures, halfOpenAfterMs }: BreakerSettings): void {
     this.#failureLimit = atLeastOne(failures);

@@ -81,9 +81,14 @@ function withinDeadline<T>(
       controller.abort(reason);
     };
     const onAbort = (): void => stop(signal?.reason);
-    const timer = setTimeout(() => stop(new PrimaryDeadlineError(service, deadlineMs)), deadlineMs);
+    let grace: NodeJS.Immediate | undefined;
+    // This process may have been busy itself: an answer that waits in the socket is read before anything is given up.
+    const timer = setTimeout(() => {
+      grace = setImmediate(() => stop(new PrimaryDeadlineError(service, deadlineMs)));
+    }, deadlineMs);
     const settle = (): void => {
       clearTimeout(timer);
+      clearImmediate(grace);
       signal?.removeEventListener('abort', onAbort);
     };
     signal?.addEventListener('abort', onAbort, { once: true });

@@ -7,3 +7,9 @@ export { CHAT_ROLES, chatBodySchema, chatMessageSchema } from './openai/chat-bod
 export { completionBodySchema, embeddingBodySchema } from './openai/completion-body.ts';
 export { responsesBodySchema } from './openai/responses-body.ts';
 export { countTokensBodySchema, messagesBodySchema } from './anthropic/messages-body.ts';
+export { defineFields, parseFields, type FieldsDefinition, type FieldsOf } from './management/parse-fields.ts';
+export * from './management/key-fields.ts';
+export * from './management/team-fields.ts';
+export * from './management/user-fields.ts';
+export * from './management/budget-fields.ts';
+export * from './management/spend-fields.ts';

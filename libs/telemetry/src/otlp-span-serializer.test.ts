@@ -86,7 +86,7 @@ describe('the bytes on the wire are those of the SDK', () => {
     expectSameBytes(spans);
   });
 
-  test('for a batch that is larger than the first buffer, and for the batch after it', () => {
+  test('for a batch that is larger than the first buffer, for the batch after it, and for one in memory that is used again', () => {
     const { traces, spans } = recorder();
     const encoder = new SpanEncoder(origin);
     const encode = (batch: readonly RecordedSpan[]): Uint8Array => {
@@ -103,9 +103,14 @@ describe('the bytes on the wire are those of the SDK', () => {
     const first = encode(spans);
     const kept = Buffer.from(first).toString('hex');
     const second = encode(small);
-    expect(Buffer.from(first).toString('hex')).toBe(kept);
-    expect(kept).toBe(Buffer.from(ProtobufTraceSerializer.serializeRequest(spans) ?? []).toString('hex'));
     expect(Buffer.from(second).toString('hex')).toBe(Buffer.from(ProtobufTraceSerializer.serializeRequest(small) ?? []).toString('hex'));
+    expect(Buffer.from(first).toString('hex')).toBe(kept);
+    encoder.reuse(second);
+    encode(spans.slice(2, 5));
+    const last = encode(small);
+    expect(last.buffer).toBe(second.buffer);
+    expect(Buffer.from(last).toString('hex')).toBe(Buffer.from(ProtobufTraceSerializer.serializeRequest(small) ?? []).toString('hex'));
+    expect(kept).toBe(Buffer.from(ProtobufTraceSerializer.serializeRequest(spans) ?? []).toString('hex'));
   });
 
   test.each([0, 1, 999_999, 1_000_000_000.5, 1_700_000_000_123.456, 4_102_444_799_999.999])('for a start at %d ms', (startMs) => {

@@ -1,8 +1,7 @@
-import type { HrTime } from '@opentelemetry/api';
 import type { InstrumentationScope } from '@opentelemetry/core';
 import type { Resource } from '@opentelemetry/resources';
 import { ProtobufWriter } from './protobuf-writer.ts';
-import { toHrTime, type RecordedSpan } from './recorded-span.ts';
+import type { RecordedSpan } from './recorded-span.ts';
 import type { AttributeValue } from './span.ts';
 
 // Tags of opentelemetry/proto/trace/v1/trace.proto and common/v1/common.proto: field number << 3 | wire type.
@@ -14,10 +13,6 @@ const FIXED32 = 5;
 const FLAGS = 0x101;
 const FLAG_REMOTE = 0x200;
 const INITIAL_BYTES = 512 * 1024;
-
-function writeTime(writer: ProtobufWriter, time: HrTime): void {
-  writer.nanoseconds(time[0], time[1]);
-}
 
 /** AnyValue: string 1, bool 2, int 3, double 4, array 5. */
 function writeValue(writer: ProtobufWriter, value: unknown): void {
@@ -53,7 +48,8 @@ function writeValue(writer: ProtobufWriter, value: unknown): void {
   writer.close(list);
 }
 
-function writeAttribute(writer: ProtobufWriter, tag: number, key: string, value: unknown): void {
+function writeAttribute(writer: ProtobufWriter, tag: number, key: string, value: AttributeValue): void {
+  if (writer.shortAttribute(tag, key, value)) return;
   writer.byte(tag);
   const pair = writer.open();
   writer.byte((1 << 3) | DELIMITED);
@@ -84,9 +80,9 @@ function writeSpan(writer: ProtobufWriter, span: RecordedSpan): void {
   // SpanKind of the wire starts with "unspecified".
   writer.varint(span.kind + 1);
   writer.byte((7 << 3) | FIXED64);
-  writeTime(writer, toHrTime(span.startMs));
+  writer.epochMs(span.startMs);
   writer.byte((8 << 3) | FIXED64);
-  writeTime(writer, toHrTime(span.endMs));
+  writer.epochMs(span.endMs);
   const attributes = span.attributeList;
   for (let index = 0; index + 1 < attributes.length; index += 2) {
     writeAttribute(writer, (9 << 3) | DELIMITED, attributes[index] as string, attributes[index + 1] as AttributeValue);
@@ -97,10 +93,10 @@ function writeSpan(writer: ProtobufWriter, span: RecordedSpan): void {
     writer.byte((11 << 3) | DELIMITED);
     const start = writer.open();
     writer.byte((1 << 3) | FIXED64);
-    writeTime(writer, event.time);
+    writer.nanoseconds(event.time[0], event.time[1]);
     writer.byte((2 << 3) | DELIMITED);
     writer.string(event.name);
-    for (const [key, value] of Object.entries(event.attributes ?? {})) writeAttribute(writer, (3 << 3) | DELIMITED, key, value);
+    for (const [key, value] of Object.entries(event.attributes ?? {})) writeAttribute(writer, (3 << 3) | DELIMITED, key, value as AttributeValue);
     writer.byte((4 << 3) | VARINT);
     writer.varint(event.droppedAttributesCount ?? 0);
     writer.close(start);
@@ -133,7 +129,7 @@ function encodeOrigin({ resource, scope }: SpanOrigin): { readonly resource: Buf
   const writer = new ProtobufWriter(1024);
   writer.byte((1 << 3) | DELIMITED);
   const resourceStart = writer.open();
-  for (const [key, value] of Object.entries(resource.attributes)) writeAttribute(writer, (1 << 3) | DELIMITED, key, value);
+  for (const [key, value] of Object.entries(resource.attributes)) writeAttribute(writer, (1 << 3) | DELIMITED, key, value as AttributeValue);
   writer.byte((2 << 3) | VARINT);
   writer.varint(0);
   writer.close(resourceStart);
@@ -149,19 +145,34 @@ function encodeOrigin({ resource, scope }: SpanOrigin): { readonly resource: Buf
   return { resource: resourceBytes, scope: Buffer.from(writer.written()) };
 }
 
+/** Room in front of the spans for what a request begins with: its lengths are known only when the last span is there. */
+const HEAD_LENGTHS = 16;
+/** Buffers that wait for their next batch; a receiver that is slow may have many more under way, which are then left to the garbage collector. */
+const MAX_SPARE_BUFFERS = 2;
+/** A buffer that one batch of huge spans made larger than this is not kept. */
+const MAX_SPARE_BYTES = 2 * 1024 * 1024;
+
 /**
  * Encodes spans the moment they end, into one buffer of bytes that is sent as a batch. Same bytes as the SDK's own serializer writes.
  *
  * Keeping the span objects until a batch is full, as the SDK does, costs several times the encoding: at a thousand requests a second they live just
  * long enough to be copied twice by the garbage collector, and are cold in the cache when they are encoded. This way they die young.
+ * A batch is sent from the buffer it was written to, and `reuse` brings the buffer back: a busy process takes no memory for spans any more.
  */
 export class SpanEncoder {
   readonly #origin: { readonly resource: Buffer; readonly scope: Buffer };
-  readonly #spans = new ProtobufWriter(INITIAL_BYTES);
+  readonly #head: ProtobufWriter;
+  readonly #headRoom: number;
+  readonly #spans: ProtobufWriter;
+  readonly #spare: Buffer[] = [];
   #count = 0;
 
   constructor(origin: SpanOrigin) {
     this.#origin = encodeOrigin(origin);
+    this.#headRoom = this.#origin.resource.length + this.#origin.scope.length + HEAD_LENGTHS;
+    this.#head = new ProtobufWriter(this.#headRoom);
+    this.#spans = new ProtobufWriter(INITIAL_BYTES + this.#headRoom);
+    this.#spans.position = this.#headRoom;
   }
 
   /** Spans encoded since the last `take`. */
@@ -170,38 +181,42 @@ export class SpanEncoder {
   }
 
   get bytes(): number {
-    return this.#spans.position;
+    return this.#spans.position - this.#headRoom;
   }
 
   add(span: RecordedSpan): void {
     const writer = this.#spans;
     writer.byte((2 << 3) | DELIMITED);
-    const start = writer.open();
+    const start = writer.openLong();
     writeSpan(writer, span);
-    writer.close(start);
+    writer.closeLong(start);
     this.#count += 1;
   }
 
-  /** ExportTraceServiceRequest of what was added; the encoder is empty afterwards. */
-  take(): Uint8Array<ArrayBuffer> {
+  /** ExportTraceServiceRequest of what was added; the encoder is empty afterwards. Hand it to `reuse` once nothing reads it any more. */
+  take(): Buffer {
     const { resource, scope } = this.#origin;
-    const spans = this.#spans.written();
-    const scopeSpansBytes = scope.length + spans.length;
-    const head = new ProtobufWriter(resource.length + scope.length + 32);
-    const resourceSpansBytes = resource.length + 1 + varintBytes(scopeSpansBytes) + scopeSpansBytes;
+    const head = this.#head;
+    const scopeSpansBytes = scope.length + this.bytes;
+    head.position = 0;
     head.byte((1 << 3) | DELIMITED);
-    head.varint(resourceSpansBytes);
+    head.varint(resource.length + 1 + varintBytes(scopeSpansBytes) + scopeSpansBytes);
     head.bytes(resource);
     head.byte((2 << 3) | DELIMITED);
     head.varint(scopeSpansBytes);
     head.bytes(scope);
     const prefix = head.written();
-    const request = new Uint8Array(prefix.length + spans.length);
-    request.set(prefix);
-    request.set(spans, prefix.length);
-    this.#spans.position = 0;
+    const end = this.#spans.position;
+    const buffer = this.#spans.exchange(this.#spare.pop() ?? Buffer.allocUnsafeSlow(INITIAL_BYTES + this.#headRoom));
+    this.#spans.position = this.#headRoom;
     this.#count = 0;
-    return request;
+    prefix.copy(buffer, this.#headRoom - prefix.length);
+    return buffer.subarray(this.#headRoom - prefix.length, end);
+  }
+
+  /** Takes back the memory of a request that `take` gave. The caller must not read it again. */
+  reuse(request: Uint8Array): void {
+    if (this.#spare.length < MAX_SPARE_BUFFERS && request.buffer.byteLength <= MAX_SPARE_BYTES) this.#spare.push(Buffer.from(request.buffer));
   }
 }
 

@@ -119,7 +119,11 @@ export function startSpanExport({
     timer = undefined;
     if (encoder.count === 0) return;
     const spans = encoder.count;
-    send({ request: encoder.take(), spans });
+    const request = encoder.take();
+    // After a failure a socket may still hold on to the bytes; a receiver that answered well has read them.
+    send({ request, spans }, ({ code }) => {
+      if (code === ExportResultCode.SUCCESS) encoder.reuse(request);
+    });
   }
 
   const libraryExporter: SpanExporter = {

@@ -4,7 +4,8 @@ export { DONE_EVENT, dataEvent, formatSse, typedEvent } from './format-sse.ts';
 export { createStreamInspector, type StreamInspector, type StreamInspectorOptions } from './stream-inspector.ts';
 export type { StreamFacts, StreamFormat } from './inspect/stream-facts.ts';
 export { errorInBody, type StreamErrorFacts } from './inspect/stream-error.ts';
-export { usageOfReply, type Usage, type UsageFormat } from './usage.ts';
+export { usageOfReply, type ServiceTier, type Usage, type UsageFormat } from './usage.ts';
+export { textsOfReply } from './text-of-reply.ts';
 export { replaceModel } from './replace-model.ts';
 export {
   MAX_ERROR_MESSAGE_LENGTH, anthropicErrorBody, openAiErrorBody, responsesErrorEvent, streamErrorEvent,

@@ -2,6 +2,7 @@ import { ChatInspector } from './inspect/chat-inspector.ts';
 import { MessagesInspector } from './inspect/messages-inspector.ts';
 import { ResponsesInspector } from './inspect/responses-inspector.ts';
 import type { StreamFacts, StreamFormat } from './inspect/stream-facts.ts';
+import type { UnreportedText } from './inspect/unreported-text.ts';
 import type { SseEvent } from './sse.ts';
 import type { Usage } from './usage.ts';
 
@@ -24,6 +25,8 @@ export interface StreamInspector {
   collectedText(): string;
   /** Whether `collectedText` is all that the client has: false after tool calls, reasoning, refusals, several choices or more text than is kept. */
   canContinue(): boolean;
+  /** What was said since the provider last reported how many tokens it had written. */
+  readonly unreported: Pick<UnreportedText, 'text' | 'droppedCharacters' | 'reportedTokens'>;
 }
 
 export function createStreamInspector(format: StreamFormat, options: StreamInspectorOptions = {}): StreamInspector {

@@ -17,6 +17,23 @@ export interface Usage {
   readonly reasoningTokens: number;
   readonly audioInputTokens: number;
   readonly audioOutputTokens: number;
+  readonly imageInputTokens?: number | undefined;
+  readonly imageOutputTokens?: number | undefined;
+  /** What the provider says it served the call at, where that is not its default. */
+  readonly serviceTier?: ServiceTier | undefined;
+  /** Web searches that the provider made for the call and bills one by one. */
+  readonly webSearches?: number | undefined;
+  readonly webSearchContext?: 'low' | 'medium' | 'high' | undefined;
+  /** Calls that are priced each, whatever they hold: a rerank. No reply says it; who calls does. */
+  readonly queries?: number | undefined;
+}
+
+/** Tiers with prices of their own. */
+export type ServiceTier = 'batch' | 'flex' | 'priority';
+
+/** The tier that a reply names; undefined for the default one (`default`, `standard`, `auto`). */
+export function serviceTierOf(named: unknown): ServiceTier | undefined {
+  return named === 'flex' || named === 'priority' || named === 'batch' ? named : undefined;
 }
 
 /** The formats whose replies carry usage. */
@@ -25,14 +42,29 @@ export type UsageFormat = 'chat' | 'completions' | 'embeddings' | 'responses' | 
 /** The usage of a whole reply, or undefined when the provider sent none. */
 export function usageOfReply(format: UsageFormat, value: unknown): Usage | undefined {
   if (!isJsonObject(value)) return undefined;
-  if (format === 'responses') return responsesUsage(value['usage']);
+  if (format === 'responses') return responsesUsage(value['usage'], serviceTierOf(value['service_tier']), webSearchesIn(value['output']));
   if (format === 'messages') return anthropicUsage(value['usage'], undefined);
-  return openAiUsage(value['usage']);
+  return openAiUsage(value['usage'], serviceTierOf(value['service_tier']));
 }
 
+/** OpenAI bills the searches that its Responses list, pages that were opened and searched within not. */
+function webSearchesIn(output: unknown): number | undefined {
+  if (!Array.isArray(output)) return undefined;
+  let searches = 0;
+  for (const item of output) {
+    if (!isJsonObject(item) || item['type'] !== 'web_search_call') continue;
+    const type = isJsonObject(item['action']) ? item['action']['type'] : undefined;
+    if (type === undefined || type === 'search') searches += 1;
+  }
+  return searches === 0 ? undefined : searches;
+}
+
+const CONTEXT_SIZES: ReadonlySet<unknown> = new Set(['low', 'medium', 'high']);
+
 /** Usage as chat completions, completions and embeddings report it. */
-export function openAiUsage(raw: unknown): Usage | undefined {
+export function openAiUsage(raw: unknown, serviceTier?: ServiceTier): Usage | undefined {
   if (!isJsonObject(raw)) return undefined;
+  const context = raw['search_context_size'];
   const promptTokens = count(raw['prompt_tokens']);
   const inputDetails = details(raw['prompt_tokens_details']);
   const outputDetails = details(raw['completion_tokens_details']);
@@ -52,11 +84,18 @@ export function openAiUsage(raw: unknown): Usage | undefined {
     reasoningTokens,
     audioInputTokens: count(inputDetails?.['audio_tokens']),
     audioOutputTokens: count(outputDetails?.['audio_tokens']),
+    imageInputTokens: some(inputDetails?.['image_tokens']),
+    imageOutputTokens: some(outputDetails?.['image_tokens']),
+    serviceTier,
+    // Perplexity bills every request by the size of its search, and deep research by the number of its searches.
+    webSearches: some(raw['num_search_queries']) ?? (CONTEXT_SIZES.has(context) ? 1 : undefined),
+    webSearchContext: CONTEXT_SIZES.has(context) ? (context as Usage['webSearchContext']) : undefined,
+    queries: undefined,
   };
 }
 
 /** Usage as the Responses API reports it. */
-export function responsesUsage(raw: unknown): Usage | undefined {
+export function responsesUsage(raw: unknown, serviceTier?: ServiceTier, webSearches?: number): Usage | undefined {
   if (!isJsonObject(raw)) return undefined;
   const promptTokens = count(raw['input_tokens']);
   const completionTokens = count(raw['output_tokens']);
@@ -72,6 +111,12 @@ export function responsesUsage(raw: unknown): Usage | undefined {
     reasoningTokens: count(outputDetails?.['reasoning_tokens']),
     audioInputTokens: count(inputDetails?.['audio_tokens']),
     audioOutputTokens: count(outputDetails?.['audio_tokens']),
+    imageInputTokens: some(inputDetails?.['image_tokens']),
+    imageOutputTokens: some(outputDetails?.['image_tokens']),
+    serviceTier,
+    webSearches,
+    webSearchContext: undefined,
+    queries: undefined,
   };
 }
 
@@ -96,7 +141,19 @@ export function anthropicUsage(raw: unknown, earlier: Usage | undefined): Usage 
     reasoningTokens: present(details(raw['output_tokens_details'])?.['thinking_tokens']) ?? earlier?.reasoningTokens ?? 0,
     audioInputTokens: 0,
     audioOutputTokens: 0,
+    imageInputTokens: undefined,
+    imageOutputTokens: undefined,
+    serviceTier: serviceTierOf(raw['service_tier']) ?? earlier?.serviceTier,
+    webSearches: some(details(raw['server_tool_use'])?.['web_search_requests']) ?? earlier?.webSearches,
+    webSearchContext: undefined,
+    queries: undefined,
   };
+}
+
+/** A count of at least one. */
+function some(raw: unknown): number | undefined {
+  const counted = present(raw);
+  return counted === 0 ? undefined : counted;
 }
 
 function details(raw: unknown): JsonObject | undefined {

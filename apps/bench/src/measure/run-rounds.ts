@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Contestant, RunningContestant } from '../contestants/contestant.ts';
 import { type Pace, requestsPerSlice, type ScenarioName, scenarios, warmUpRequests } from '../scenarios.ts';
 import type { Arena } from './arena.ts';
@@ -14,6 +15,8 @@ export interface Figures {
   readonly problems: readonly string[];
   /** Undefined where the contestant has no process. */
   readonly cpuMicrosPerRequest: Spread | undefined;
+  /** The same, slice by slice in the order of the rounds: what two contestants needed in one round may be compared. */
+  readonly cpuMicrosBySlice: readonly number[];
   readonly requestsPerSecond: Spread;
   readonly p50Ms: Spread;
   readonly p99Ms: Spread;
@@ -53,6 +56,8 @@ interface CountedSlice {
 }
 
 const sliceDeadlineMs = 60_000;
+/** How long those that defer work have for it after a slice: longer than the second for which a batch of spans waits. */
+const deferredWorkMs = 1_500;
 
 /** Slices per contestant that a run will take, for a progress bar. */
 export function sliceCount(options: Pick<RoundsOptions, 'scenarios' | 'rounds'>, entrants: number): number {
@@ -61,20 +66,19 @@ export function sliceCount(options: Pick<RoundsOptions, 'scenarios' | 'rounds'>,
 
 /**
  * Measures all entrants side by side: in every round each gets one slice, so that whatever else the machine does hits all alike;
- * the order turns by one each round. The first round warms up and is not counted.
+ * the order turns by one each round. The first round warms up and is not counted. Many short slices rather than few long ones: a shared machine
+ * changes its speed within seconds, and what two contestants needed within the same seconds can be compared.
  */
 export async function runRounds(arena: Arena, entrants: readonly Entrant[], options: RoundsOptions): Promise<readonly Figures[]> {
   const figures: Figures[] = [];
   for (const scenario of options.scenarios) {
     const slices = new Map<string, CountedSlice[]>(entrants.map(({ contestant }) => [contestant.name, []]));
-    const spentAtEnd = new Map<string, number>();
     for (let round = 0; round <= options.rounds; round += 1) {
       for (const entrant of turned(entrants, round)) {
         const { name } = entrant.contestant;
         options.onSlice(`${scenario} ${round === 0 ? 'warm-up' : `${round}/${options.rounds}`} ${name}`);
         const requests = round === 0 ? warmUpRequests[scenario][entrant.contestant.pace] : sliceRequests(scenario, entrant.contestant.pace, options.scale);
-        const slice = await measureSlice(arena, entrant, { scenario, requests, spentBeforeMs: spentAtEnd.get(name) });
-        if (slice.spentMs !== undefined && entrant.contestant.defersWork) spentAtEnd.set(name, slice.spentMs);
+        const slice = await measureSlice(arena, entrant, { scenario, requests });
         if (round > 0) slices.get(name)?.push(slice);
       }
     }
@@ -91,17 +95,14 @@ export function sliceRequests(scenario: ScenarioName, pace: Pace, scale: number)
   return Math.max(scenarios[scenario].connections, Math.round(requestsPerSlice[scenario][pace] * scale));
 }
 
-/** `spentBeforeMs` is given for those that defer work: what they did between two slices belongs to the earlier one, and must not be lost. */
-async function measureSlice(
-  arena: Arena,
-  { running }: Entrant,
-  { scenario, requests, spentBeforeMs }: { readonly scenario: ScenarioName; readonly requests: number; readonly spentBeforeMs: number | undefined },
-): Promise<CountedSlice & { readonly spentMs: number | undefined }> {
+/** What is left for after the replies belongs to the slice and must not be lost: it is waited for. */
+async function measureSlice(arena: Arena, { contestant, running }: Entrant, { scenario, requests }: { readonly scenario: ScenarioName; readonly requests: number }): Promise<CountedSlice> {
   const spent = async (): Promise<number | undefined> => (running.pid === undefined ? undefined : (await readProcessTree(running.pid)).cpuMs);
-  const before = spentBeforeMs ?? (await spent());
+  const before = await spent();
   const result = await arena.send(running, { scenario, requests, deadlineMs: sliceDeadlineMs });
+  if (contestant.defersWork) await sleep(deferredWorkMs);
   const after = await spent();
-  return { ...result, requests, cpuMs: before === undefined || after === undefined ? undefined : after - before, spentMs: after };
+  return { ...result, requests, cpuMs: before === undefined || after === undefined ? undefined : after - before };
 }
 
 function toFigures(contestant: string, scenario: ScenarioName, slices: readonly CountedSlice[], rssBytes: number | undefined): Figures {
@@ -117,6 +118,7 @@ function toFigures(contestant: string, scenario: ScenarioName, slices: readonly 
     failed: requests - total((slice) => slice.succeeded),
     problems: [...new Set(slices.flatMap((slice) => slice.problems))].slice(0, 3),
     cpuMicrosPerRequest: cpu.length === 0 ? undefined : spread(cpu),
+    cpuMicrosBySlice: cpu,
     requestsPerSecond: over((slice) => (slice.succeeded * 1000) / slice.wallMs),
     p50Ms: over((slice) => slice.p50Ms),
     p99Ms: over((slice) => slice.p99Ms),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { percentile, ratio, spread } from './statistics.ts';
+import { pairedRatio, percentile, ratio, spread } from './statistics.ts';
 
 describe('percentile', () => {
   test.each([
@@ -20,6 +20,13 @@ describe('percentile', () => {
 test('a spread is the median with the least and the greatest, whatever the order', () => {
   expect(spread([3, 1, 2])).toEqual({ median: 2, min: 1, max: 3 });
   expect(spread([4, 1, 2, 3])).toEqual({ median: 2.5, min: 1, max: 4 });
+});
+
+test('the ratio of pairs is not moved by a machine that was slow for one of them, and is left out where the pairs are incomplete', () => {
+  expect(pairedRatio([75, 300, 75], [50, 200, 50])).toBe(1.5);
+  expect(pairedRatio([75, 75], [50])).toBeUndefined();
+  expect(pairedRatio([], [])).toBeUndefined();
+  expect(pairedRatio([75], [0])).toBeUndefined();
 });
 
 test('a ratio without a base is left out rather than infinite', () => {

@@ -22,6 +22,16 @@ export function spread(values: readonly number[]): Spread {
   return { median: (lower + upper) / 2, min: sorted[0] ?? Number.NaN, max: sorted.at(-1) ?? Number.NaN };
 }
 
+/**
+ * The median of `values[i] / bases[i]`: of what was measured side by side, so that a change of the machine's speed between two pairs cancels out.
+ * Undefined where there are no pairs.
+ */
+export function pairedRatio(values: readonly number[], bases: readonly number[]): number | undefined {
+  if (values.length !== bases.length || values.length === 0) return undefined;
+  const ratios = values.map((value, index) => ratio(value, bases[index]));
+  return ratios.includes(undefined) ? undefined : spread(ratios.map(Number)).median;
+}
+
 /** `value / base`, or undefined where a ratio would say nothing (no base, or not measured). */
 export function ratio(value: number | undefined, base: number | undefined): number | undefined {
   if (value === undefined || base === undefined || !(base > 0) || !Number.isFinite(value)) return undefined;

@@ -6,7 +6,7 @@ const same = (value: number): { median: number; min: number; max: number } => ({
 
 function figures(contestant: string, cpuMicros: number, changes: Partial<Figures> = {}): Figures {
   return {
-    contestant, scenario: 'short', requests: 100, failed: 0, problems: [], cpuMicrosPerRequest: same(cpuMicros), requestsPerSecond: same(1_000_000 / cpuMicros),
+    contestant, scenario: 'short', requests: 100, failed: 0, problems: [], cpuMicrosPerRequest: same(cpuMicros), cpuMicrosBySlice: [cpuMicros], requestsPerSecond: same(1_000_000 / cpuMicros),
     p50Ms: same(1), p99Ms: same(2), firstByteP50Ms: same(1), readsPerReply: 1, busy: 1, loadMicrosPerRequest: 20, rssBytes: 1024 ** 2, ...changes,
   };
 }
@@ -17,6 +17,11 @@ test('ratios refer to the bare proxy', () => {
   const [, gateway] = figureRows([figures('bare', 50), figures('pointsman', 75)]);
   expect(cell(gateway, 2)).toBe('1.50');
   expect(cell(gateway, 4)).toBe('0.67');
+});
+
+test('the ratio of CPU is that of slices of the same round: a machine that was slow for a while says nothing about it', () => {
+  const [, gateway] = figureRows([figures('bare', 70, { cpuMicrosBySlice: [50, 70, 100] }), figures('pointsman', 105, { cpuMicrosBySlice: [75, 140, 110] })]);
+  expect(cell(gateway, 2)).toBe('1.50');
 });
 
 test('without a bare proxy, or with one that erred, there are no ratios', () => {

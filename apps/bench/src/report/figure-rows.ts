@@ -1,5 +1,5 @@
 import type { Figures } from '../measure/run-rounds.ts';
-import { ratio, type Spread } from '../measure/statistics.ts';
+import { pairedRatio, ratio, type Spread } from '../measure/statistics.ts';
 import type { MemoryGrowth } from '../measure/run-memory.ts';
 
 /** The contestant that all ratios refer to. */
@@ -15,7 +15,7 @@ export function figureRows(figures: readonly Figures[]): readonly (readonly stri
     return [
       row.contestant,
       row.cpuMicrosPerRequest === undefined ? '–' : withSpread(row.cpuMicrosPerRequest, 0),
-      times(ratio(row.cpuMicrosPerRequest?.median, base?.cpuMicrosPerRequest?.median)),
+      times(base === undefined ? undefined : pairedRatio(row.cpuMicrosBySlice, base.cpuMicrosBySlice)),
       `${withSpread(row.requestsPerSecond, 0)}${isLoadBound(row) ? ' *' : ''}`,
       isLoadBound(row) || base === undefined || isLoadBound(base) ? '–' : times(ratio(row.requestsPerSecond.median, base.requestsPerSecond.median)),
       row.p50Ms.median.toFixed(2),

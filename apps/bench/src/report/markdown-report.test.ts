@@ -4,7 +4,7 @@ import { markdownReport } from './markdown-report.ts';
 
 const same = (value: number): { median: number; min: number; max: number } => ({ median: value, min: value, max: value });
 const figures = (contestant: string, cpuMicros: number): Figures => ({
-  contestant, scenario: 'short', requests: 100, failed: 0, problems: [], cpuMicrosPerRequest: same(cpuMicros), requestsPerSecond: same(1_000_000 / cpuMicros),
+  contestant, scenario: 'short', requests: 100, failed: 0, problems: [], cpuMicrosPerRequest: same(cpuMicros), cpuMicrosBySlice: [cpuMicros], requestsPerSecond: same(1_000_000 / cpuMicros),
   p50Ms: same(1), p99Ms: same(2), firstByteP50Ms: same(1), readsPerReply: 1, busy: 1, loadMicrosPerRequest: 20, rssBytes: 1024 ** 2,
 });
 

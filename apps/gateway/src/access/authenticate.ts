@@ -34,7 +34,7 @@ function refuseUnknown(key: string, digest: Buffer, hasKeys: boolean): AppError 
   const where = hasKeys ? 'Unable to find token in cache or `LiteLLM_VerificationTokenTable`' : 'No virtual keys are stored: only the master key is accepted';
   return new AppError('unauthenticated', '401',
     `Authentication Error, Invalid proxy server token passed. Received API Key = ${shown}, Key Hash (Token) =${digest.toString('hex')}. ${where}`,
-    { type: 'token_not_found_in_db', param: 'key' });
+    { type: 'token_not_found_in_db', param: 'key', details: { denied: 'unknown_key' } });
 }
 
 /**
@@ -44,10 +44,10 @@ function refuseUnknown(key: string, digest: Buffer, hasKeys: boolean): AppError 
 export function authenticate(headers: IncomingHttpHeaders, store: KeyStore, keyHeaderName: string | undefined): Principal | Promise<Principal> {
   const key = presentedKey(headers, keyHeaderName);
   if (key === undefined) {
-    throw new AppError('unauthenticated', '401', 'Authentication Error, No api key passed in.', { type: 'auth_error', param: 'None' });
+    throw new AppError('unauthenticated', '401', 'Authentication Error, No api key passed in.', { type: 'auth_error', param: 'None', details: { denied: 'no_key' } });
   }
   if (key.length > MAX_KEY_LENGTH) {
-    throw new AppError('unauthenticated', '401', `Authentication Error, the key is longer than ${String(MAX_KEY_LENGTH)} characters.`, { type: 'auth_error', param: 'key' });
+    throw new AppError('unauthenticated', '401', `Authentication Error, the key is longer than ${String(MAX_KEY_LENGTH)} characters.`, { type: 'auth_error', param: 'key', details: { denied: 'unknown_key' } });
   }
   const digest = digestKey(key);
   const found = store.find(digest);

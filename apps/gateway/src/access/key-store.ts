@@ -11,7 +11,8 @@ export interface KeyStore {
 
 /** SHA-256 of a key. Keys are long random strings, so an unsalted fast hash is enough and lets LiteLLM's tables be read as they are. */
 export function digestKey(key: string): Buffer {
-  return hash('sha256', key, 'buffer');
+  // A digest that comes as a string costs a third of one that comes as a buffer of its own memory.
+  return Buffer.from(hash('sha256', key, 'binary'), 'binary');
 }
 
 /** Knows the master key and nobody else. */

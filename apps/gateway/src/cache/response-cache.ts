@@ -1,8 +1,10 @@
 import type { WireFormat } from '@pointsman/providers';
+import type { Usage } from '@pointsman/wire-formats';
 import type { Principal } from '../access/principal.ts';
 import type { ReplyTap } from '../dispatch/reply-writer.ts';
-import type { RequestBody } from '../dispatch/request-body.ts';
 import type { GatewayParameters } from '../dispatch/gateway-parameters.ts';
+import type { JsonBody } from '../http/parse-json-body.ts';
+import type { ExchangeRecord } from '../record/exchange-record.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /** What a cache must know of a request to tell whether it has the reply. */
@@ -11,11 +13,16 @@ export interface CacheQuestion {
   readonly principal: Principal;
   readonly format: WireFormat;
   readonly group: string;
+  /** The name that the client asked for. */
+  readonly model: string;
   readonly stream: boolean;
-  readonly body: RequestBody;
+  /** What the client sent, before anything for the gateway was split off. */
+  readonly body: JsonBody;
   readonly parameters: GatewayParameters;
   /** `cache-control` of the request. */
   readonly cacheControl: string | undefined;
+  /** `anthropic-beta` of the request. */
+  readonly anthropicBeta: string | undefined;
 }
 
 /** A reply that was stored, in the client's format. */
@@ -24,7 +31,12 @@ export interface StoredReply {
   readonly storedAtMs: number;
   /** The deployment that made it. */
   readonly modelId: string;
-  /** One piece for a JSON reply; the pieces as they were written for a stream. */
+  /** What it cost in tokens then. */
+  readonly usage: Usage | undefined;
+  readonly usageEstimated: boolean;
+  readonly finishReason: string | undefined;
+  readonly responseId: string | undefined;
+  /** One piece for a JSON reply; the pieces as they were written for a stream. At least one. */
   readonly pieces: readonly string[];
 }
 
@@ -34,8 +46,8 @@ export interface CacheVisit {
   readonly key: string;
   /** The stored reply; undefined: nothing there, or not asked for (`no-cache`). A cache that is away or slow is a miss, never an error. */
   readonly found: StoredReply | undefined | Promise<StoredReply | undefined>;
-  /** Collects the reply to store it when it is whole; undefined with `no-store`. `modelId` is asked when the reply is whole. */
-  tap(modelId: () => string | undefined): ReplyTap | undefined;
+  /** Collects the reply to store it when it is whole; undefined with `no-store`. The record is read when the reply is whole. */
+  tap(record: ExchangeRecord): ReplyTap | undefined;
 }
 
 export interface ResponseCache {

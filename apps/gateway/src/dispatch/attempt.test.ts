@@ -87,7 +87,6 @@ test('a complete stream ends with the reason that the provider sent, and [DONE]'
   expect(dataOf(listener.text).at(-1)).toBe('[DONE]');
   expect(attempt.finishReason).toBe('length');
   expect(attempt.responseId).toBe('chatcmpl-1');
-  expect(attempt.contentEvents).toBe(1);
 });
 
 test('an empty answer with a reason is an answer', () => {
@@ -161,11 +160,10 @@ test('a stream of megabytes without any content is refused instead of kept', () 
 });
 
 test('events after [DONE] are not part of the reply, in the same read or a later one', () => {
-  const { attempt, call, listener } = begin();
+  const { call, listener } = begin();
   call.events(HELLO, STOP, '[DONE]', chunk({ content: 'more' }), { error: { message: 'late' } }).events(chunk({ content: 'even more' })).end();
   expect(listener.endings).toEqual(['complete']);
   expect(listener.text).not.toContain('more');
-  expect(attempt.contentEvents).toBe(1);
 });
 
 test('a connection that stays open after [DONE] is left behind a second later; one that ends is not cancelled', () => {

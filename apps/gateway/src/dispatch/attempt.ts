@@ -52,9 +52,10 @@ export class Attempt implements ReplySink {
   /** The provider's connection has ended by itself. */
   #closed = false;
   #linger: NodeJS.Timeout | undefined;
-  /** Content events so far: what an estimate of unreported usage counts. */
-  contentEvents = 0;
+  /** As the provider reports it. */
   usage: Usage | undefined;
+  /** A whole reply whose provider did not say what was used, or only of the prompt. */
+  uncountedReply: JsonObject | undefined;
   finishReason: string | undefined;
   responseId: string | undefined;
   /** Monotonic milliseconds. */
@@ -83,6 +84,10 @@ export class Attempt implements ReplySink {
 
   get shape(): ReplyShape {
     return this.#options.shape;
+  }
+
+  get request(): ProviderRequest {
+    return this.#options.request;
   }
 
   start(): void {
@@ -116,7 +121,9 @@ export class Attempt implements ReplySink {
       this.#fail('bad_reply', 'The provider answered a streaming request with a reply that is not a stream.');
       return;
     }
-    this.usage = usageOfReply(this.#options.format, value);
+    const usage = usageOfReply(this.#options.format, value);
+    this.usage = usage;
+    if (usage === undefined || usage.promptTokens === 0 || (usage.completionTokens === 0 && this.#options.format !== 'embeddings')) this.uncountedReply = value;
     const id = value['id'];
     if (typeof id === 'string') this.responseId = id;
     this.finishReason = finishReasonOf(this.#options.format, value);
@@ -164,7 +171,6 @@ export class Attempt implements ReplySink {
         break;
       }
       if (facts.hasContent) {
-        this.contentEvents += 1;
         this.firstContentAt ??= performance.now();
         this.#committed = true;
       } else if (!this.#committed && facts.finishReason !== undefined) {

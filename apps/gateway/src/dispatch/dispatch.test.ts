@@ -349,7 +349,7 @@ test('a client that leaves cancels the provider\'s call, and pays for what was s
   await expectSettled(gateway);
   expect(gateway.attempts).toEqual(['a abandoned']);
   expect(gateway.snapshot.breakers.get('a')?.settlements).toEqual([['abandoned']]);
-  expect(gateway.record()).toMatchObject({ clientGone: true, usageEstimated: true, usage: { promptTokens: 2, completionTokens: 3 }, costUsd: 32 });
+  expect(gateway.record()).toMatchObject({ clientGone: true, usageEstimated: true, usage: { promptTokens: 8, completionTokens: 4 }, costUsd: 48 });
 });
 
 test('a client that left before its request could start costs no call', async () => {
@@ -383,7 +383,7 @@ test('a stream that breaks after content ends with one error frame and no [DONE]
   expect(data[1]).toMatchObject({ error: { code: 'provider_truncated' } });
   expect(b.calls).toHaveLength(0);
   await expectSettled(gateway);
-  expect(gateway.record()).toMatchObject({ usageEstimated: true, costUsd: 12 });
+  expect(gateway.record()).toMatchObject({ usageEstimated: true, costUsd: 18 });
   expect(gateway.snapshot.breakers.get('a')?.settlements).toEqual([['failed']]);
 });
 
@@ -419,8 +419,8 @@ test('stream_recovery: continue: another deployment goes on, and the client sees
   expect(data.at(-1)).toBe('[DONE]');
   expect((only(b).request.body['messages'] as JsonObject[]).at(-1)).toEqual({ role: 'assistant', content: 'Once upon' });
   await expectSettled(gateway);
-  // Both parts are paid for: two counted pieces and a prompt of two tokens, then nine and three as reported.
-  expect(gateway.record()).toMatchObject({ recovered: true, usageEstimated: true, costUsd: 22 + 39, usage: { promptTokens: 11, completionTokens: 5, totalTokens: 16 }, error: undefined });
+  // Both parts are paid for: "Once upon" and its prompt of eight tokens as counted, then nine and three as reported.
+  expect(gateway.record()).toMatchObject({ recovered: true, usageEstimated: true, costUsd: 28 + 39, usage: { promptTokens: 17, completionTokens: 5, totalTokens: 22 }, error: undefined });
 });
 
 test('a continuation that breaks too is continued with everything so far; when nobody can go on, one error frame ends it', async () => {

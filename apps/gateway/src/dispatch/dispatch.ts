@@ -5,6 +5,8 @@ import type { Decision, RoutingInput } from '@pointsman/routing';
 import type { Span } from '@pointsman/telemetry';
 import { backoffMs } from '@pointsman/timing';
 import { mayUseModel } from '../access/principal.ts';
+import { addUsage } from '../billing/add-usage.ts';
+import { usageOfAttempt } from '../billing/usage-of-attempt.ts';
 import type { Exchange, Runner } from '../http/exchange.ts';
 import type { ExchangeRecord } from '../record/exchange-record.ts';
 import type { Deployment, GroupPlan, Snapshot } from '../snapshot/snapshot.ts';
@@ -18,7 +20,6 @@ import { ReplyWriter, type ReplyTap } from './reply-writer.ts';
 import type { ReplyShape } from './reply-shape.ts';
 import { AttemptRequest, type RequestBody } from './request-body.ts';
 import { requestFor } from './request-for.ts';
-import type { Usage } from '@pointsman/wire-formats';
 
 /** Longest wait before a retry of the same deployment, as LiteLLM's. A provider that asks for more is not waited for. */
 const MAX_RETRY_WAIT_MS = 8_000;
@@ -451,19 +452,13 @@ export class Dispatch implements AttemptListener, Runner {
   }
 
   /** What a deployment produced is paid for, also when it broke or the client left. Attempts that produced nothing cost nothing. */
-  #bill(attempt: Attempt, deployment: Deployment): void {
-    let { usage } = attempt;
-    if (usage === undefined) {
-      if (!attempt.committed) return;
-      const promptTokens = this.#request.promptTokens();
-      const completionTokens = attempt.contentEvents;
-      usage = {
-        promptTokens, completionTokens, totalTokens: promptTokens + completionTokens, cachedTokens: 0, cacheCreationTokens: 0,
-        cacheCreation1hTokens: 0, reasoningTokens: 0, audioInputTokens: 0, audioOutputTokens: 0,
-      };
-      this.#record.usageEstimated = true;
-    }
-    const cost = deployment.costOf?.(usage);
+  #bill(attempt: Attempt, { configured, costOf }: Deployment): void {
+    const baseModel = configured.info['base_model'];
+    const billed = usageOfAttempt(attempt, typeof baseModel === 'string' ? baseModel : configured.model);
+    if (billed === undefined) return;
+    const { usage, estimated } = billed;
+    if (estimated) this.#record.usageEstimated = true;
+    const cost = costOf?.(usage);
     if (cost !== undefined) this.#record.costUsd = (this.#record.costUsd ?? 0) + cost;
     const before = this.#record.usage;
     this.#record.usage = before === undefined ? usage : addUsage(before, usage);
@@ -513,13 +508,4 @@ function retriesFor(fault: ProviderFault, snapshot: Snapshot, group: string): nu
     case 'bad_request': case 'context_window': return policy.badRequest;
     default: return policy.serverError;
   }
-}
-
-function addUsage(a: Usage, b: Usage): Usage {
-  return {
-    promptTokens: a.promptTokens + b.promptTokens, completionTokens: a.completionTokens + b.completionTokens, totalTokens: a.totalTokens + b.totalTokens,
-    cachedTokens: a.cachedTokens + b.cachedTokens, cacheCreationTokens: a.cacheCreationTokens + b.cacheCreationTokens,
-    cacheCreation1hTokens: a.cacheCreation1hTokens + b.cacheCreation1hTokens, reasoningTokens: a.reasoningTokens + b.reasoningTokens,
-    audioInputTokens: a.audioInputTokens + b.audioInputTokens, audioOutputTokens: a.audioOutputTokens + b.audioOutputTokens,
-  };
 }

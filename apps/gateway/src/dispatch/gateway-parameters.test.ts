@@ -38,6 +38,7 @@ test('every field for the gateway leaves the body, and what is for the provider 
   expect(body).toEqual(CHAT);
   expect(parameters).toEqual({
     tags: ['a', 'b'], fallbacks: ['x', 'y'], disableFallbacks: true, numRetries: 3, timeoutMs: 1_500, mockResponse: 'hello', clientSide: undefined,
+    cache: { noCache: true, noStore: false, useCache: false, ttlMs: undefined, maxAgeMs: undefined, namespace: undefined },
   });
 });
 

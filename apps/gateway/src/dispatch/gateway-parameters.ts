@@ -1,5 +1,6 @@
 import { AppError } from '@pointsman/errors';
 import { isJsonObject, type JsonObject } from '@pointsman/schemas';
+import { readCacheControls, type CacheControls } from '../cache/cache-controls.ts';
 
 /** Fields of a body that speak to the gateway (LiteLLM's), not to a provider: a provider would refuse them as unknown. */
 const FOR_THE_GATEWAY = new Set([
@@ -19,11 +20,13 @@ export interface GatewayParameters {
   readonly mockResponse: string | undefined;
   /** What the client set of `api_base` and its like; undefined when it set none. */
   readonly clientSide: ReadonlyMap<string, string> | undefined;
+  /** What the client says about the response cache; undefined when it says nothing. */
+  readonly cache: CacheControls | undefined;
 }
 
 /** What most requests say to the gateway. */
 export const NO_PARAMETERS: GatewayParameters = {
-  tags: undefined, fallbacks: undefined, disableFallbacks: false, numRetries: undefined, timeoutMs: undefined, mockResponse: undefined, clientSide: undefined,
+  tags: undefined, fallbacks: undefined, disableFallbacks: false, numRetries: undefined, timeoutMs: undefined, mockResponse: undefined, clientSide: undefined, cache: undefined,
 };
 
 export interface SplitBody {
@@ -57,6 +60,11 @@ function isProviderMetadata(value: unknown): boolean {
   if (!isJsonObject(value)) return false;
   for (const key in value) if (typeof value[key] !== 'string') return false;
   return true;
+}
+
+/** Whether a field of a body speaks to the gateway alone. */
+export function isForTheGateway(key: string): boolean {
+  return FOR_THE_GATEWAY.has(key);
 }
 
 /** Whether a body says anything to the gateway. The common one does not. */
@@ -108,6 +116,7 @@ export function splitGatewayParameters(body: JsonObject): SplitBody {
       timeoutMs: timeoutS === undefined ? undefined : timeoutS * 1000,
       mockResponse: typeof mock === 'string' ? mock : undefined,
       clientSide,
+      cache: readCacheControls(body['cache']),
     },
   };
 }

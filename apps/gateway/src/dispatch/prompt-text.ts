@@ -5,7 +5,7 @@ import type { RequestBody } from './request-body.ts';
 export interface PromptText {
   /** The user's side of the conversation, made when first asked for. */
   readonly text: () => string;
-  /** A rough count: characters of all text / 4. */
+  /** A rough count for routing and reservations: characters of all text / 4, token ids as they are. Always a whole number of at least 0. */
   readonly tokens: () => number;
 }
 
@@ -54,12 +54,27 @@ function textOf(format: WireFormat, body: Pick<RequestBody, 'value'>, onlyUser: 
   return collect(format, value, onlyUser);
 }
 
+/** Tokens that the client counted itself: completions and embeddings take lists of token ids. */
+function tokenIdsOf(format: WireFormat, body: Pick<RequestBody, 'value'>): number {
+  if (format !== 'completions' && format !== 'embeddings') return 0;
+  let input: unknown;
+  try {
+    input = body.value[format === 'completions' ? 'prompt' : 'input'];
+  } catch {
+    return 0;
+  }
+  if (!Array.isArray(input)) return 0;
+  let ids = 0;
+  for (const item of input) ids += typeof item === 'number' ? 1 : Array.isArray(item) ? item.length : 0;
+  return ids;
+}
+
 /** Text of a request's prompt, computed once and only when somebody asks. */
 export function promptOf(format: WireFormat, body: Pick<RequestBody, 'value'>): PromptText {
   let user: string | undefined;
   let tokens: number | undefined;
   return {
     text: () => (user ??= textOf(format, body, true)),
-    tokens: () => (tokens ??= Math.ceil(textOf(format, body, false).length / 4)),
+    tokens: () => (tokens ??= Math.ceil(textOf(format, body, false).length / 4) + tokenIdsOf(format, body)),
   };
 }

@@ -26,10 +26,14 @@ export class ReplyWriter {
 
   readonly #tap: ReplyTap | undefined;
 
-  constructor(exchange: Exchange, record: ExchangeRecord, tap?: ReplyTap) {
+  /** More headers of the reply: name, value, name, value. */
+  readonly #more: readonly string[] | undefined;
+
+  constructor(exchange: Exchange, record: ExchangeRecord, tap?: ReplyTap, more?: readonly string[]) {
     this.#exchange = exchange;
     this.#record = record;
     this.#tap = tap;
+    this.#more = more;
   }
 
   get headSent(): boolean {
@@ -54,7 +58,7 @@ export class ReplyWriter {
     const headers = this.#headers(SSE_TYPE, 0);
     headers.push('cache-control', 'no-cache', 'x-accel-buffering', 'no');
     res.writeHead(200, headers);
-    // Node gathers size, CRLF, text and CRLF of every chunk from four writes; as one string a chunk is one plain write, at half the CPU.
+    // Node gathers size, CRLF, text and CRLF of every chunk from four writes; as one string a chunk is one plain write.
     // The head has said whether there are chunks: not to a client that speaks HTTP/1.0.
     this.#framesChunks = res.chunkedEncoding;
     res.chunkedEncoding = false;
@@ -99,9 +103,11 @@ export class ReplyWriter {
   }
 
   #routingHeaders(): string[] {
-    const { deployment, decision, group, retries, fallbacks } = this.#record;
+    const { deployment, decision, group, retries, fallbacks, cacheKey } = this.#record;
     const headers = ['x-litellm-model-group', headerSafe(group), 'x-litellm-attempted-retries', String(retries), 'x-litellm-attempted-fallbacks', String(fallbacks)];
     if (deployment !== undefined) headers.push('x-litellm-model-id', deployment.configured.id, 'x-router-selected-model', headerSafe(deployment.configured.configuredModel));
+    if (cacheKey !== undefined) headers.push('x-litellm-cache-key', cacheKey);
+    if (this.#more !== undefined) headers.push(...this.#more);
     const { admissionHeaders } = this.#exchange;
     if (admissionHeaders !== undefined) headers.push(...admissionHeaders);
     if (decision !== undefined) headers.push('x-router-strategy', decision.strategy, 'x-router-model-version', decision.modelVersion);

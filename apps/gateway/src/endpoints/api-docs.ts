@@ -1,6 +1,7 @@
 import { chatBodySchema, completionBodySchema, countTokensBodySchema, embeddingBodySchema, messagesBodySchema, responsesBodySchema } from '@pointsman/schemas';
 import { z } from 'zod';
 import type { Handler } from '../http/serve.ts';
+import { managementRoutes } from './management/management-routes.ts';
 import { version } from '../version.ts';
 
 interface Operation {
@@ -8,6 +9,7 @@ interface Operation {
   readonly path: string;
   readonly summary: string;
   readonly body?: z.ZodType;
+  readonly query?: z.ZodObject;
   readonly open?: boolean;
   readonly tag: string;
 }
@@ -28,15 +30,31 @@ const OPERATIONS: readonly Operation[] = [
   { method: 'get', path: '/health/config', summary: 'The configuration that serves, and the last one refused', tag: 'Operation' },
   { method: 'get', path: '/health', summary: 'State of every deployment', tag: 'Operation' },
   { method: 'get', path: '/metrics', summary: 'Prometheus metrics', open: true, tag: 'Operation' },
+  ...managementRoutes.map(({ method, path, summary, tag, fields }): Operation => ({ method, path, summary, tag, ...(method === 'get' ? { query: fields.schema } : { body: fields.schema }) })),
 ];
 
-function operationObject({ summary, body, open, tag, path }: Operation): object {
+// The schemas are checks over bodies that travel on as they came: what JSON Schema cannot express of them is left open.
+function jsonSchema(schema: z.ZodType): object {
+  return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any', target: 'openapi-3.0' });
+}
+
+function parametersOf({ path, query }: Operation): readonly object[] {
+  const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({ name, in: 'path', required: true, schema: { type: 'string' } }));
+  const inQuery = Object.entries(query?.shape ?? {}).map(([name, schema]) => {
+    const type = schema as z.ZodType;
+    return { name, in: 'query', required: !type.safeParse(undefined).success, schema: jsonSchema(type) };
+  });
+  return [...inPath, ...inQuery];
+}
+
+function operationObject(operation: Operation): object {
+  const { summary, body, open, tag } = operation;
+  const parameters = parametersOf(operation);
   return {
     summary, tags: [tag],
     security: open === true ? [] : [{ bearer: [] }, { apiKey: [] }],
-    ...(path.includes('{id}') ? { parameters: [{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }] } : {}),
-    // The schemas are checks over bodies that travel on as they came: what JSON Schema cannot express of them is left open.
-    ...(body === undefined ? {} : { requestBody: { required: true, content: { 'application/json': { schema: z.toJSONSchema(body, { io: 'input', unrepresentable: 'any', target: 'openapi-3.0' }) } } } }),
+    ...(parameters.length === 0 ? {} : { parameters }),
+    ...(body === undefined ? {} : { requestBody: { required: true, content: { 'application/json': { schema: jsonSchema(body) } } } }),
     responses: {
       200: { description: 'Success' },
       default: { description: 'Error', content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } } },

@@ -1,7 +1,7 @@
 import { checkCountTokensBody } from '@pointsman/schemas';
 import { AppError } from '@pointsman/errors';
+import { countPrompt } from '@pointsman/tokens';
 import { resolveGroup } from '../access/resolve-group.ts';
-import { promptOf } from '../dispatch/prompt-text.ts';
 import { parseJsonBody } from '../http/parse-json-body.ts';
 import { sendJson } from '../http/send-json.ts';
 import { serveWithBody, type Handler } from '../http/serve.ts';
@@ -28,7 +28,9 @@ export function countTokens(context: GatewayContext): Handler {
       sendJson(exchange.res, 200, { input_tokens: counted });
       return;
     }
-    const tools = value['tools'] === undefined ? 0 : JSON.stringify(value['tools']).length / 4;
-    sendJson(exchange.res, 200, { input_tokens: Math.ceil(promptOf('messages', { value }).tokens() + tools) }, { 'x-pointsman-token-count': 'estimated' });
+    const configured = plan.deployments[0]?.configured;
+    const baseModel = configured?.info['base_model'];
+    const inputTokens = countPrompt('messages', value, typeof baseModel === 'string' ? baseModel : configured?.model ?? model);
+    sendJson(exchange.res, 200, { input_tokens: inputTokens }, { 'x-pointsman-token-count': 'estimated' });
   });
 }

@@ -35,6 +35,8 @@ export interface GatewayContext {
   readonly breakers: CircuitBreakers;
   readonly prices: PriceMap;
   readonly dispatch: DispatchParts;
+  /** Names of the services that are away now: what `/health/readiness` shows. */
+  readonly degraded?: () => readonly string[];
   /** The state of configuration for `/health/config`. */
   readonly reloadReport: () => ReloadReport;
 }

@@ -8,12 +8,19 @@ export function liveness(): Handler {
   return (_req, res) => sendJson(res, 200, "I'm alive!");
 }
 
-/** Whether this replica wants traffic: 503 while draining and before the first valid configuration. Never because something else is away. */
-export function readiness({ gate, live }: GatewayContext): Handler {
+/**
+ * Whether this replica wants traffic: 503 while draining and before the first valid configuration. Never because something else is away: all replicas would leave at
+ * once. The body tells what is (LiteLLM's `db`, and `degraded`).
+ */
+export function readiness({ gate, live, database, degraded }: GatewayContext): Handler {
   return (_req, res) => {
     if (gate.draining) sendJson(res, 503, { status: 'shutting_down' });
     else if (!live.current.ready) sendJson(res, 503, { status: 'no_valid_configuration' });
-    else sendJson(res, 200, { status: 'healthy', db: 'Not connected', config_revision: live.current.revision });
+    else {
+      const db = !database.isConfigured ? 'Not connected' : database.isAway ? 'disconnected' : 'connected';
+      const away = degraded?.() ?? [];
+      sendJson(res, 200, { status: 'healthy', db, config_revision: live.current.revision, ...(away.length === 0 ? {} : { degraded: away }) });
+    }
   };
 }
 

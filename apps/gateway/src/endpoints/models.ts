@@ -15,7 +15,7 @@ function openAiModel(id: string): { readonly id: string; readonly object: 'model
 }
 
 function visible(exchange: Exchange): readonly ListedModel[] {
-  return exchange.snapshot.listed.filter(({ name }) => mayUseModel(exchange.principal, name));
+  return exchange.snapshot.listed.filter(({ name, models }) => mayUseModel(exchange.principal, name, models));
 }
 
 export function listModels(context: GatewayContext): Handler {
@@ -27,7 +27,8 @@ export function listModels(context: GatewayContext): Handler {
 /** `id` may hold slashes (`openai/gpt-4o`). */
 export function showModel(context: GatewayContext, id: string): Handler {
   return serve(context, { route: '/v1/models/{id}' }, ({ exchange }) => {
-    const known = exchange.snapshot.plan(id) !== undefined && mayUseModel(exchange.principal, id);
+    const listed = exchange.snapshot.listed.find(({ name }) => name === id);
+    const known = exchange.snapshot.plan(id) !== undefined && mayUseModel(exchange.principal, id, listed?.models);
     if (!known) {
       throw new AppError('not_found', 'model_not_found', `The model \`${id.slice(0, 200)}\` does not exist or is not accessible`, { param: 'model' });
     }

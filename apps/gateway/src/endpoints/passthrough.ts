@@ -1,11 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AppError } from '@pointsman/errors';
+import type { JsonObject } from '@pointsman/schemas';
+import type { Usage } from '@pointsman/wire-formats';
 import { createProxyMiddleware } from 'http-proxy-middleware';
+import type { Admission } from '../access/limits.ts';
+import { mayUseModel, type Principal } from '../access/principal.ts';
 import { resolveGroup } from '../access/resolve-group.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { sendError } from '../http/send-error.ts';
 import { serve, type Handler, type Running } from '../http/serve.ts';
-import type { Deployment } from '../snapshot/snapshot.ts';
+import type { ExchangeRecord } from '../record/exchange-record.ts';
+import type { Deployment, Snapshot } from '../snapshot/snapshot.ts';
 import type { GatewayContext } from './gateway-context.ts';
 
 /** The request's way to a provider, found before a byte of its body is read. */
@@ -14,6 +19,10 @@ interface Passage {
   readonly target: string;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** The provider has answered, or will not. */
+  readonly answered: (outcome: { readonly status: number } | AppError) => void;
+  /** The client has left. */
+  readonly gone: () => void;
 }
 
 /** Credentials of the caller and of hops: none of them is the provider's business. */
@@ -34,6 +43,9 @@ const MODE_OF_ROUTE: Readonly<Record<string, string>> = {
 /** Untouched routes of the OpenAI surface that this gateway forwards. */
 export const PASSTHROUGH_ROUTES = Object.keys(MODE_OF_ROUTE);
 
+/** What an untouched reply will be long is not known before: nothing is reserved for it. */
+const NO_COMPLETION: JsonObject = { max_tokens: 0 };
+
 /** A request without a passage never gets this far; nothing listens there. */
 const NOWHERE = 'http://127.0.0.1:9';
 
@@ -41,32 +53,81 @@ function canPass({ provider }: Deployment): boolean {
   return provider.passthrough !== undefined;
 }
 
+/** Whose credentials a request travels with, and the model it names outside its body. */
+interface Choice {
+  readonly deployment: Deployment;
+  /** '' where none is named: whatever the credentials may call. */
+  readonly model: string;
+}
+
+function isRestricted({ models, ownerModels }: Principal): boolean {
+  return models !== undefined || ownerModels !== undefined;
+}
+
+/**
+ * Nobody looks into the body of an untouched request: it may name any model of the provider. So a key that may use some models only may use a
+ * provider's own surface only when all models of that provider in this gateway are among them.
+ * @throws AppError 401 with LiteLLM's type.
+ */
+function requireAllModels(principal: Principal, snapshot: Snapshot, provider: string): void {
+  if (!isRestricted(principal)) return;
+  for (const { name, models } of snapshot.listed) {
+    if (!models.some((model) => model.provider === provider) || mayUseModel(principal, name, models)) continue;
+    throw new AppError('forbidden', '401', `Key not allowed to access all models of provider '${provider}', which requests that are passed through untouched could name.`, {
+      type: 'key_model_access_denied', param: 'model', status: 401,
+    });
+  }
+}
+
 /**
  * Which deployment's provider gets an untouched request: the model of `x-litellm-model` or `?model=`, else one whose `model_info.mode` fits the
  * route, else the first OpenAI deployment, else the first that has such a surface. The body is not looked at: it may be a gigabyte of audio.
+ * A restricted key is served by a model that it may use; on routes that take any model (files, batches) only if it may use all of the provider.
  */
-async function chooseDeployment(exchange: Exchange, route: string): Promise<Deployment> {
-  const { snapshot, req } = exchange;
+async function chooseDeployment(exchange: Exchange, route: string): Promise<Choice> {
+  const { snapshot, req, principal } = exchange;
+  const mode = MODE_OF_ROUTE[route];
+  const takesAnyModel = mode === undefined || mode === '';
   const header = req.headers['x-litellm-model'];
   const named = typeof header === 'string' ? header : new URL(req.url ?? '/', 'http://gateway').searchParams.get('model') ?? undefined;
   if (named !== undefined) {
     const plan = await resolveGroup(exchange, named, route);
     const usable = plan.deployments.find(canPass);
     if (usable === undefined) throw new AppError('not_supported', 'no_passthrough', `The providers of ${named.slice(0, 200)} have no HTTP surface to pass through to.`, { param: 'model' });
-    return usable;
+    if (takesAnyModel) requireAllModels(principal, snapshot, usable.configured.provider);
+    return { deployment: usable, model: named };
   }
-  const mode = MODE_OF_ROUTE[route];
-  const all = [...snapshot.byProvider.values()];
-  if (mode !== undefined && mode !== '') {
+  if (!takesAnyModel) {
     for (const { name, models } of snapshot.listed) {
-      if (!models.some(({ info }) => info['mode'] === mode)) continue;
+      if (!models.some(({ info }) => info['mode'] === mode) || (isRestricted(principal) && !mayUseModel(principal, name, models))) continue;
       const fitting = (await snapshot.plan(name))?.deployments.find((deployment) => deployment.configured.info['mode'] === mode && canPass(deployment));
-      if (fitting !== undefined) return fitting;
+      if (fitting !== undefined) return { deployment: fitting, model: name };
     }
   }
-  const chosen = [snapshot.byProvider.get('openai'), ...all].find((deployment) => deployment !== undefined && canPass(deployment));
+  const chosen = [snapshot.byProvider.get('openai'), ...snapshot.byProvider.values()].find((deployment) => deployment !== undefined && canPass(deployment));
   if (chosen === undefined) throw new AppError('not_supported', 'no_passthrough_provider', `No configured provider serves ${route}.`);
-  return chosen;
+  requireAllModels(principal, snapshot, chosen.configured.provider);
+  return { deployment: chosen, model: '' };
+}
+
+function newRecord({ deployment, model }: Choice): ExchangeRecord {
+  return {
+    operation: 'passthrough', stream: false, requestedModel: model, group: model === '' ? '' : deployment.configured.group, decision: undefined, deployment, retries: 0, fallbacks: 0,
+    upstreamMs: 0, ttftMs: undefined, usage: undefined, usageEstimated: false, costUsd: undefined, finishReason: undefined, responseId: undefined, error: undefined,
+    clientGone: false, recovered: false, endUser: undefined, cacheHit: false, cacheKey: undefined,
+  };
+}
+
+/** Tokens of an untouched reply are in its body, which nobody reads. */
+const NO_TOKENS: Usage = {
+  promptTokens: 0, completionTokens: 0, totalTokens: 0, cachedTokens: 0, cacheCreationTokens: 0, cacheCreation1hTokens: 0, reasoningTokens: 0,
+  audioInputTokens: 0, audioOutputTokens: 0,
+};
+
+/** What is charged per request, where the model is known and priced that way: `input_cost_per_request`, and per query for a rerank. */
+function costOf({ deployment, model }: Choice, route: string): number {
+  if (model === '') return 0;
+  return deployment.costOf?.(route === '/v1/rerank' ? { ...NO_TOKENS, queries: 1 } : NO_TOKENS) ?? 0;
 }
 
 /** Routes through http-proxy-middleware: streamed both ways, never buffered, credentials swapped, counted like every request. */
@@ -94,7 +155,13 @@ export function createPassthrough(context: GatewayContext): { readonly openAi: (
         for (const [name, value] of Object.entries(passage.headers)) outgoing.setHeader(name, value);
         outgoing.setHeader('traceparent', passage.exchange.trace.traceparent);
         // A client that leaves takes its call with it.
-        passage.exchange.runner = { clientGone: () => outgoing.destroy(), endNow: () => passage.exchange.res.destroy() };
+        passage.exchange.runner = {
+          clientGone: () => {
+            outgoing.destroy();
+            passage.gone();
+          },
+          endNow: () => passage.exchange.res.destroy(),
+        };
       },
       proxyRes(incoming, req) {
         const passage = passages.get(req);
@@ -102,19 +169,25 @@ export function createPassthrough(context: GatewayContext): { readonly openAi: (
         if (passage === undefined) return;
         incoming.headers['x-request-id'] = passage.exchange.requestId;
         incoming.headers['traceparent'] = passage.exchange.trace.traceparent;
+        const { admissionHeaders } = passage.exchange;
+        for (let index = 0; admissionHeaders !== undefined && index + 1 < admissionHeaders.length; index += 2) incoming.headers[admissionHeaders[index] as string] = admissionHeaders[index + 1];
+        // Before the head is written: what is charged does not depend on what follows.
+        passage.answered({ status: incoming.statusCode ?? 0 });
       },
       error(error, req, res) {
         const passage = passages.get(req);
         passage?.exchange.trace.fail('provider_unreachable', 'upstream_failed');
         const refused = new AppError('upstream_failed', 'provider_unreachable', 'The provider could not be reached.', { cause: error });
+        passage?.answered(refused);
         if ('writeHead' in res && !res.headersSent) sendError(res, refused, { shape: 'openai', requestId: passage?.exchange.requestId, ...(passage === undefined ? {} : { traceparent: passage.exchange.trace.traceparent }) });
         else res.destroy();
       },
     },
   });
 
-  const forward = async (running: Running, deployment: Deployment, path: string): Promise<void> => {
+  const forward = async (running: Running, choice: Choice, path: string): Promise<void> => {
     const { exchange } = running;
+    const { deployment } = choice;
     // The absolute form of a request line (`GET http://host/path`) is for forward proxies, which this is not.
     if (exchange.req.url?.startsWith('/') !== true) throw new AppError('invalid_request', 'invalid_path', 'The path is not acceptable.', { param: 'path' });
     const { passthrough } = deployment.provider;
@@ -122,10 +195,56 @@ export function createPassthrough(context: GatewayContext): { readonly openAi: (
     if (passthrough === undefined) throw new AppError('not_supported', 'no_passthrough', `Provider '${deployment.configured.provider}' has no HTTP surface to pass through to.`);
     const base = new URL(passthrough.baseUrl);
     const headers = await passthrough.headers();
-    passages.set(exchange.req, { exchange, target: base.origin, path: joinPath(base.pathname.replace(/\/+$/, ''), path), headers });
+    const admission = await admit(exchange, deployment);
+    exchange.admissionHeaders = admission.headers;
+    const booking = begin(running, choice, admission);
+    if (exchange.res.destroyed) return; // the client left meanwhile: nobody would stop a call to a provider
+    passages.set(exchange.req, { exchange, target: base.origin, path: joinPath(base.pathname.replace(/\/+$/, ''), path), headers, ...booking });
     await proxy(exchange.req, exchange.res, (error?: unknown) => {
       if (error !== undefined) exchange.res.destroy();
     });
+  };
+
+  /** Takes a place under the caller's limits: a request with no tokens. @throws AppError of the limits. */
+  const admit = async ({ principal, snapshot }: Exchange, { configured }: Deployment): Promise<Admission> => {
+    const plan = await snapshot.plan(configured.group);
+    if (plan === undefined) throw new AppError('internal', 'group_without_plan', 'A configured group has no plan.');
+    const admitted = await context.limits.admit(principal, { plan, outline: NO_COMPLETION, endUser: undefined, promptTokens: () => 0 });
+    if (admitted instanceof AppError) throw admitted;
+    return admitted;
+  };
+
+  /** Books the request once, at the head of its reply or at its end without one; gives its place back when the reply is over. */
+  const begin = (running: Running, choice: Choice, admission: Admission): Pick<Passage, 'answered' | 'gone'> => {
+    const { exchange } = running;
+    const record = newRecord(choice);
+    running.record = record;
+    let booked = false;
+    const book = (): void => {
+      if (booked) return;
+      booked = true;
+      record.upstreamMs = exchange.elapsedMs();
+      context.book(exchange, record);
+    };
+    const gone = (): void => {
+      record.clientGone = true;
+      book();
+    };
+    const answered: Passage['answered'] = (outcome) => {
+      if (booked) return;
+      if (outcome instanceof AppError) record.error = outcome;
+      else if (outcome.status >= 400) record.error = new AppError('upstream_failed', `provider_status_${String(outcome.status)}`, 'The provider refused the request.');
+      else record.costUsd = costOf(choice, exchange.route);
+      book();
+    };
+    const over = (): void => {
+      if (!booked) gone();
+      admission.settle({ totalTokens: 0, costUsd: record.costUsd ?? 0 });
+    };
+    exchange.runner = { clientGone: gone, endNow: () => exchange.res.destroy() };
+    if (exchange.res.destroyed) over();
+    else exchange.res.once('close', over);
+    return { answered, gone };
   };
 
   return {
@@ -139,7 +258,8 @@ export function createPassthrough(context: GatewayContext): { readonly openAi: (
       const { exchange } = running;
       const deployment = exchange.snapshot.byProvider.get(provider);
       if (deployment === undefined) throw new AppError('not_found', 'not_found', 'Not Found');
-      await forward(running, deployment, safeSuffix((exchange.req.url ?? '/').slice(provider.length + 1)));
+      requireAllModels(exchange.principal, exchange.snapshot, provider);
+      await forward(running, { deployment, model: '' }, safeSuffix((exchange.req.url ?? '/').slice(provider.length + 1)));
     }),
   };
 }

@@ -10,7 +10,7 @@ import { changedBody, type RequestBody } from '../dispatch/request-body.ts';
 import { promptOf } from '../dispatch/prompt-text.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { STAND_IN } from '../http/long-strings.ts';
-import { parseJsonBody } from '../http/parse-json-body.ts';
+import { parseJsonBody, type JsonBody } from '../http/parse-json-body.ts';
 import type { Running } from '../http/serve.ts';
 import type { Admission } from '../access/limits.ts';
 import { resolveGroup } from '../access/resolve-group.ts';
@@ -80,7 +80,7 @@ export function startProxiedCall(context: GatewayContext, running: Running, raw:
   let body: RequestBody = parsed;
   if (split !== undefined && split.body !== parsed.value) body = changedBody(split.body);
   if (modelFromPath !== undefined && outline['model'] !== modelFromPath) body = changedBody({ ...body.value, model: modelFromPath });
-  const call: PreparedCall = { format, model, body, parameters };
+  const call: PreparedCall = { format, model, asked: parsed, body, parameters };
   const plan = resolveGroup(exchange, model, path);
   return plan instanceof Promise ? plan.then((resolved) => admit(context, running, call, resolved)) : admit(context, running, call, plan);
 }
@@ -88,6 +88,9 @@ export function startProxiedCall(context: GatewayContext, running: Running, raw:
 interface PreparedCall {
   readonly format: WireFormat;
   readonly model: string;
+  /** What the client sent. */
+  readonly asked: JsonBody;
+  /** What of it is for a provider. */
   readonly body: RequestBody;
   readonly parameters: GatewayParameters;
 }
@@ -107,9 +110,11 @@ function dispatchAdmitted(context: GatewayContext, running: Running, call: Prepa
   const prompt = promptOf(call.format, call.body);
   const stream = outline['stream'] === true;
   const endUser = endUserOf(exchange, outline);
+  const anthropicBeta = betaOf(exchange);
   // Both questions leave in the same tick: on Redis they share a round trip.
   const visit = context.cache.visit({
-    snapshot: exchange.snapshot, principal, format: call.format, group: plan.group, stream, body: call.body, parameters: call.parameters, cacheControl: exchange.req.headers['cache-control'],
+    snapshot: exchange.snapshot, principal, format: call.format, group: plan.group, model: call.model, stream, body: call.asked, parameters: call.parameters,
+    cacheControl: exchange.req.headers['cache-control'], anthropicBeta,
   });
   const admitted = context.limits.admit(principal, { plan, outline, endUser, promptTokens: prompt.tokens });
   const found = visit?.found;
@@ -123,18 +128,17 @@ function dispatchAdmitted(context: GatewayContext, running: Running, call: Prepa
     const finished = (): void => {
       if (record.stream) context.metrics.streamEnded();
       context.book(exchange, record);
-      answer.settle({ totalTokens: record.usage?.totalTokens ?? 0, costUsd: record.costUsd ?? 0 });
+      // Nobody was asked for what came out of the cache: it uses nothing of what the caller has.
+      answer.settle({ totalTokens: record.cacheHit ? 0 : record.usage?.totalTokens ?? 0, costUsd: record.costUsd ?? 0 });
     };
     if (stored !== undefined) {
-      record.cacheHit = true;
-      finished();
-      replayStored(exchange, record, stored);
+      replayStored(exchange, { record, format: call.format, stored, finished });
       return;
     }
     new Dispatch(exchange, {
       format: call.format, body: call.body, stream: record.stream, requestedModel: call.model, plan, parameters: call.parameters,
       prompt: prompt.text, promptTokens: prompt.tokens, user: endUser ?? principal.userId,
-      anthropicBeta: betaOf(exchange), tap: visit?.tap(() => record.deployment?.configured.id),
+      anthropicBeta, tap: visit?.tap(record),
     }, context.dispatch, record, finished).start();
   };
   if (admitted instanceof Promise || found instanceof Promise) return Promise.all([admitted, found]).then(([answer, stored]) => proceed(answer, stored));

@@ -6,6 +6,8 @@ import { apiDocument, docsPage } from '../endpoints/api-docs.ts';
 import { countTokens } from '../endpoints/count-tokens.ts';
 import type { GatewayContext } from '../endpoints/gateway-context.ts';
 import { configHealth, deploymentHealth, liveness, metricsExposition, readiness } from '../endpoints/health.ts';
+import { serveManagement } from '../endpoints/management/management-route.ts';
+import { managementRoutes, UNSUPPORTED_MANAGEMENT } from '../endpoints/management/management-routes.ts';
 import { listModels, modelInfo, showModel } from '../endpoints/models.ts';
 import { createPassthrough, PASSTHROUGH_ROUTES } from '../endpoints/passthrough.ts';
 import { startProxiedCall } from '../endpoints/proxied-call.ts';
@@ -89,6 +91,7 @@ function createApp(context: GatewayContext, direct: Map<string, Handler>): Expre
   on('get', ['/health/config'], configHealth(context));
   on('get', ['/health'], deploymentHealth(context));
   on('get', ['/metrics'], metricsExposition(context));
+  for (const route of managementRoutes) on(route.method, [route.path.replace('{key}', ':key')], serveManagement(context, route));
   on('get', ['/openapi.json'], apiDocument());
   on('get', ['/docs', '/'], docsPage());
 
@@ -105,7 +108,7 @@ function createApp(context: GatewayContext, direct: Map<string, Handler>): Expre
     const handler = passthrough.openAi(route);
     app.all([route, `${route}/*rest`, route.slice(3), `${route.slice(3)}/*rest`], handler);
   }
-  for (const path of NOT_SUPPORTED) app.all([path, `${path}/*rest`], notSupported(path));
+  for (const path of [...NOT_SUPPORTED, ...UNSUPPORTED_MANAGEMENT]) app.all([path, `${path}/*rest`], notSupported(path));
   app.all('/:provider/*rest', (req, res, next) => {
     const { provider } = req.params;
     if (context.live.current.byProvider.has(provider)) passthrough.provider(provider)(req, res);

@@ -1,5 +1,5 @@
 /** Strings shorter than this are parsed with everything else. */
-const LONG_STRING = 2_048;
+export const LONG_STRING = 2_048;
 /** Bodies of many short strings (tool schemas, token lists) have nothing to win: after this many the whole text is parsed. */
 const MAX_SHORT_STRINGS = 256;
 /** A string with more escaped quotes than this is searched as slowly as it is parsed. */
@@ -31,8 +31,10 @@ function isKey(bytes: Buffer, close: number): boolean {
  * and read character by character, cost more than the rest of the request together, and most are passed on as the bytes they came in.
  * Where strings begin and end is decided by quotes and backslashes alone, as in every JSON parser, so the structure that remains is the one
  * that any other reader of the same bytes sees. In UTF-8 no byte of a longer character looks like either.
+ *
+ * `standInFor` gives the word for one string, as JSON spells it between quotes, from where its bytes begin and end.
  */
-export function shortenStrings(bytes: Buffer): string | undefined {
+export function shortenStrings(bytes: Buffer, standInFor?: (from: number, to: number) => string): string | undefined {
   let shortened = '';
   let copied = 0;
   let position = 0;
@@ -49,7 +51,7 @@ export function shortenStrings(bytes: Buffer): string | undefined {
     }
     if (close === -1) return undefined;
     if (close - open > LONG_STRING && !isKey(bytes, close)) {
-      shortened += bytes.toString('utf8', copied, open + 1) + STAND_IN;
+      shortened += bytes.toString('utf8', copied, open + 1) + (standInFor?.(open + 1, close) ?? STAND_IN);
       copied = close;
     } else {
       short += 1;

@@ -19,6 +19,7 @@ export function sendError(res: ServerResponse, error: AppError, { shape, request
   if (requestId !== undefined) headers.push('x-request-id', requestId, 'x-litellm-call-id', requestId);
   if (traceparent !== undefined) headers.push('traceparent', traceparent);
   if (error.retryAfterMs !== undefined) headers.push('retry-after', String(Math.max(1, Math.ceil(error.retryAfterMs / 1000))));
+  if (error.headers !== undefined) headers.push(...error.headers);
   if (extra !== undefined) headers.push(...extra);
   // The rest of a body that was refused is not worth reading: the connection ends with the reply.
   if (hasUnreadBody(res.req) || error.code === 'gateway_draining') headers.push('connection', 'close');

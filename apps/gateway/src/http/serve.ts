@@ -1,6 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AppError, describeUnknown, toAppError } from '@pointsman/errors';
+import { refuseRoute, routeKind, type RouteKind } from '../access/allowed-routes.ts';
 import { authenticate } from '../access/authenticate.ts';
+import type { Principal } from '../access/principal.ts';
 import type { GatewayContext } from '../endpoints/gateway-context.ts';
 import type { ExchangeRecord } from '../record/exchange-record.ts';
 import { annotateRequest } from '../record/annotate-spans.ts';
@@ -78,7 +80,30 @@ export function failExchange(context: GatewayContext, exchange: Exchange, thrown
   if (error.kind === 'internal') logger.error('request failed', { route: exchange.route, reason: describeUnknown(thrown) });
   else if (logger.isEnabled('debug')) logger.debug('request refused', { route: exchange.route, code: error.code, status: error.status });
   exchange.trace.fail(error.code, error.kind);
+  reportDenied(context, exchange, error);
   sendError(exchange.res, error, { shape: exchange.errorShape, requestId: exchange.requestId, traceparent: exchange.trace.traceparent });
+}
+
+/** Refusals of access say why in `details.denied`: the one place from which they get into the audit log. */
+function reportDenied({ audit }: GatewayContext, exchange: Exchange, { details }: AppError): void {
+  const { denied, model } = details;
+  if (typeof denied !== 'string') return;
+  const { req, route, requestId, trace } = exchange;
+  const caller = exchange.isAuthenticated ? exchange.principal : undefined;
+  audit.denied({
+    reason: denied, requestId, traceId: trace.traceId, ip: req.socket.remoteAddress,
+    actor: caller === undefined ? 'anonymous' : caller.keyAlias === 'master' && caller.access === undefined ? 'master' : `key:${caller.keyAlias ?? caller.keyHash.slice(0, 8)}`,
+    resource: typeof model === 'string' ? `model:${model}` : `route:${route}`,
+  });
+}
+
+/** @throws AppError for a key that may not use the route. */
+function admitTo(exchange: Exchange, principal: Principal, kind: RouteKind): void {
+  exchange.authenticatedAs(principal);
+  // The master key and ordinary keys on routes of models: nothing to ask, which is nearly every request.
+  if (principal.routes === undefined && (principal.role === 'admin' || kind === 'llm')) return;
+  const refused = refuseRoute(principal, { route: exchange.route, kind, method: exchange.req.method, url: exchange.req.url });
+  if (refused !== undefined) throw refused;
 }
 
 /**
@@ -86,6 +111,7 @@ export function failExchange(context: GatewayContext, exchange: Exchange, thrown
  * a rejection or throw becomes the reply. No await where nothing is waited for.
  */
 export function serve(context: GatewayContext, options: EndpointOptions, handle: (running: Running) => void | Promise<void>): Handler {
+  const kind = routeKind(options.route);
   return (req, res) => {
     if (context.gate.draining && options.beforeReady !== true) {
       // Kept-alive sockets still deliver requests: answer here so that the balancer goes elsewhere.
@@ -105,12 +131,12 @@ export function serve(context: GatewayContext, options: EndpointOptions, handle:
       if (principal instanceof Promise) {
         principal.then((found) => {
           if (res.destroyed) return; // the client left meanwhile, and what it held was given back
-          exchange.authenticatedAs(found);
+          admitTo(exchange, found, kind);
           proceed();
         }).catch(fail);
         return;
       }
-      exchange.authenticatedAs(principal);
+      admitTo(exchange, principal, kind);
       proceed();
     } catch (thrown) {
       fail(thrown);
@@ -137,7 +163,8 @@ export function serveWithBody(context: GatewayContext, options: EndpointOptions,
   });
 }
 
-/** For admin routes. @throws AppError `forbidden` */
+/** For admin routes; viewers may read. @throws AppError `forbidden` */
 export function requireAdmin(exchange: Exchange): void {
-  if (exchange.principal.role !== 'admin') throw new AppError('forbidden', 'admin_only', 'Only the master key or an admin key may use this route.');
+  const { principal: { role }, req: { method } } = exchange;
+  if (role !== 'admin' && !(role === 'viewer' && method === 'GET')) throw new AppError('forbidden', 'admin_only', 'Only the master key or an admin key may use this route.');
 }

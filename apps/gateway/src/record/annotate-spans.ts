@@ -6,7 +6,7 @@ import type { Exchange } from '../http/exchange.ts';
 import type { Deployment } from '../snapshot/snapshot.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
 
-const OPERATIONS = { chat: 'chat', completions: 'text_completion', embeddings: 'embeddings', responses: 'chat', messages: 'chat' } as const;
+const OPERATIONS = { chat: 'chat', completions: 'text_completion', embeddings: 'embeddings', responses: 'chat', messages: 'chat', passthrough: 'passthrough' } as const;
 
 /** Says on a span why the router chose what it chose. Set on the decision's own span and on the request's, so that either can be searched. */
 export function annotateDecision(span: Span, decision: Decision | undefined): void {
@@ -49,7 +49,7 @@ export function annotateRequest({ trace, requestId, isAuthenticated, principal }
   if (deployment !== undefined) {
     trace.set(attribute.GEN_AI_PROVIDER_NAME, deployment.configured.provider);
     trace.set(attribute.LLM_PROVIDER, deployment.configured.provider);
-    trace.set(attribute.LLM_MODEL, deployment.configured.configuredModel);
+    if (record.operation !== 'passthrough' || record.requestedModel !== '') trace.set(attribute.LLM_MODEL, deployment.configured.configuredModel);
     trace.set(attribute.LLM_MODEL_ID, deployment.configured.id);
   }
   if (usage !== undefined) {

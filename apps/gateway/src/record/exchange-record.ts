@@ -5,11 +5,13 @@ import type { Deployment } from '../snapshot/snapshot.ts';
 
 /** What is known about one proxied request; filled on the way, read once at its end by metrics, span, spend and audit. */
 export interface ExchangeRecord {
-  readonly operation: 'chat' | 'completions' | 'embeddings' | 'responses' | 'messages';
+  readonly operation: 'chat' | 'completions' | 'embeddings' | 'responses' | 'messages' | 'passthrough';
   readonly stream: boolean;
+  /** '' for a request that was passed through untouched to a provider, naming no model outside its body. */
   readonly requestedModel: string;
   group: string;
   decision: Decision | undefined;
+  /** Of a request that was passed through: whose provider and credentials; its model is the call's only where `requestedModel` names one. */
   deployment: Deployment | undefined;
   retries: number;
   fallbacks: number;

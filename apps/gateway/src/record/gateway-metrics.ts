@@ -4,6 +4,9 @@ import { metric, type Metrics } from '@pointsman/telemetry';
 import type { Deployment } from '../snapshot/snapshot.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
 
+/** Whose limit it is: a closed set, never an id. */
+export type LimitScopeKind = 'key' | 'team' | 'user' | 'global';
+
 /** One line of the outcome of a request on a route, for metrics. */
 export interface RequestOutcome {
   readonly route: string;
@@ -36,6 +39,8 @@ export class GatewayMetrics {
   readonly #configInfo;
   readonly #reloads;
   readonly #breakerState;
+  readonly #degraded;
+  readonly #limited;
 
   constructor(metrics: Metrics) {
     this.#requests = metrics.counter(metric.GATEWAY_REQUESTS);
@@ -57,6 +62,8 @@ export class GatewayMetrics {
     this.#configInfo = metrics.gauge(metric.GATEWAY_CONFIG_INFO);
     this.#reloads = metrics.counter(metric.GATEWAY_CONFIG_RELOADS);
     this.#breakerState = metrics.gauge(metric.CIRCUIT_BREAKER_STATE);
+    this.#degraded = metrics.gauge(metric.GATEWAY_DEGRADED_MODE);
+    this.#limited = metrics.counter(metric.GATEWAY_RATE_LIMITED);
   }
 
   streamStarted(): void {
@@ -107,6 +114,15 @@ export class GatewayMetrics {
     this.#breakerState.labels(target).set(metric.BREAKER_STATES[state === 'half-open' ? 'half_open' : state]);
   }
 
+  degraded(service: metric.DegradedService, isAway: boolean): void {
+    this.#degraded.labels(service).set(isAway ? 1 : 0);
+  }
+
+  /** A request that a limit of ours refused. */
+  limited(scope: LimitScopeKind, kind: 'requests' | 'tokens' | 'parallel' | 'budget'): void {
+    this.#limited.labels(scope, kind).inc(1);
+  }
+
   /** Counts a request at its end, on every path. */
   requestEnded({ route, status, durationMs, record, passedTo }: RequestOutcome): void {
     const deployment = record?.deployment;
@@ -116,7 +132,7 @@ export class GatewayMetrics {
     this.#duration.labels(route, model).observe(durationMs / 1000);
     if (record === undefined) return;
     const { usage, ttftMs } = record;
-    if (deployment !== undefined && !record.stream) this.#overhead.labels(route).observe(Math.max(0, durationMs - record.upstreamMs) / 1000);
+    if (deployment !== undefined && !record.stream && record.operation !== 'passthrough') this.#overhead.labels(route).observe(Math.max(0, durationMs - record.upstreamMs) / 1000);
     if (record.stream) {
       if (ttftMs !== undefined) {
         this.#ttft.labels(model, provider).observe(ttftMs / 1000);
@@ -125,7 +141,7 @@ export class GatewayMetrics {
       const outcome = record.clientGone ? 'client_gone' : record.error !== undefined ? 'error' : record.recovered ? 'recovered' : 'complete';
       this.#streamsEnded.labels(model, outcome).inc(1);
     }
-    if (usage !== undefined) {
+    if (usage !== undefined && !record.cacheHit) {
       this.#tokens.labels(model, 'prompt').inc(usage.promptTokens);
       this.#tokens.labels(model, 'completion').inc(usage.completionTokens);
       if (usage.cachedTokens > 0) this.#tokens.labels(model, 'cached').inc(usage.cachedTokens);

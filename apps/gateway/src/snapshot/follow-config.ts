@@ -26,6 +26,8 @@ export interface FollowConfigParts {
   readonly live: LiveValue<Snapshot>;
   readonly parse: (files: readonly ConfigFile[], candidates: string | undefined) => ParsedGatewayConfig;
   readonly compile: (parsed: ParsedGatewayConfig) => Promise<Snapshot>;
+  /** Looked at before each pass and watched with the configuration: a file that is followed with it and is no part of it. Never rejects. */
+  readonly beside?: { readonly path: string; check(): Promise<void> } | undefined;
   /** Called in the same turn in which the snapshot begins to serve. */
   readonly adopt: (snapshot: Snapshot) => void;
   readonly logger: Logger;
@@ -77,6 +79,7 @@ export function followConfig(parts: FollowConfigParts): ConfigFollower {
   };
 
   const pass = async (reason: string): Promise<void> => {
+    await parts.beside?.check();
     let read: ReadConfig;
     try {
       read = await readAll(parts);
@@ -138,7 +141,7 @@ export function followConfig(parts: FollowConfigParts): ConfigFollower {
 
   let settle: NodeJS.Timeout | undefined;
   // `current` is swapped by config-sync, `..data` by the kubelet where a ConfigMap is mounted: the file itself then stays the same link.
-  const names = new Set([basename(parts.configPath), 'current', '..data', basename(parts.candidatesPath ?? 'llm_candidates.json')]);
+  const names = new Set([basename(parts.configPath), 'current', '..data', basename(parts.candidatesPath ?? 'llm_candidates.json'), ...(parts.beside === undefined ? [] : [basename(parts.beside.path)])]);
   const watcher = watch(dirname(parts.configPath), { depth: 0, ignoreInitial: true, persistent: true });
   watcher.on('all', (_event, path) => {
     if (closed || !names.has(basename(path))) return;

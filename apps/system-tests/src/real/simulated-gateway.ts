@@ -23,7 +23,7 @@ export async function startSimulatedGateway(env: Readonly<Record<string, string>
   await writeFile(configPath, CONFIG);
   try {
     const app = await spawnApp('gateway', {
-      env: { HOST: '127.0.0.1', PORT: '0', CONFIG_PATH: configPath, LITELLM_MASTER_KEY: MASTER_KEY, POINTSMAN_HOME: directory.path, RUN_DIR: join(directory.path, 'run'), MODELS_DIR: join(directory.path, 'models'), ...env },
+      env: { HOST: '127.0.0.1', PORT: '0', CONFIG_PATH: configPath, LITELLM_MASTER_KEY: MASTER_KEY, DATABASE_URL: 'none', POINTSMAN_HOME: directory.path, RUN_DIR: join(directory.path, 'run'), MODELS_DIR: join(directory.path, 'models'), ...env },
     });
     return {
       ...app,

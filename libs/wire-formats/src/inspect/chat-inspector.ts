@@ -1,12 +1,13 @@
 import { isJsonObject, type JsonObject } from '@pointsman/schemas';
 import type { SseEvent } from '../sse.ts';
 import type { StreamInspector, StreamInspectorOptions } from '../stream-inspector.ts';
-import { openAiUsage, type Usage } from '../usage.ts';
+import { openAiUsage, serviceTierOf, type Usage } from '../usage.ts';
 import { CollectedText } from './collected-text.ts';
 import { parseOrUndefined } from './parse.ts';
 import { describe, errorInBody } from './stream-error.ts';
 import { MutableStreamFacts, type StreamFacts } from './stream-facts.ts';
 import { TextFrame } from './text-frame.ts';
+import { UnreportedText } from './unreported-text.ts';
 
 /** Reads chat completion chunks, and those of the legacy completions, which put `text` where chat has `delta`. */
 export class ChatInspector implements StreamInspector {
@@ -14,7 +15,10 @@ export class ChatInspector implements StreamInspector {
   readonly #frame: TextFrame;
   readonly #textKey: 'content' | 'text';
   readonly #collected: CollectedText;
+  readonly unreported = new UnreportedText();
   readonly #choices: number;
+  /** The service tier that an earlier chunk named. */
+  #serviceTier: Usage['serviceTier'];
   readonly #seen = new Set<number>();
   readonly #finished = new Set<number>();
   #usage: Usage | undefined;
@@ -35,8 +39,12 @@ export class ChatInspector implements StreamInspector {
     if (event.value === undefined) {
       if (event.event === '' && this.#frame.matches(data)) {
         facts.resetUnparsed(data);
-        facts.hasContent = this.#frame.hasText;
-        if (this.#collected.wanted) this.#collected.add(this.#frame.textOf(data));
+        if (this.#frame.hasText) {
+          facts.hasContent = true;
+          const text = this.#frame.textOf(data);
+          this.unreported.add(text);
+          if (this.#collected.wanted) this.#collected.add(text);
+        }
         return facts;
       }
       if (data === '[DONE]') {
@@ -52,11 +60,14 @@ export class ChatInspector implements StreamInspector {
     facts.reset(value);
     facts.error = errorInBody(value) ?? (event.event === 'error' ? describe(value, value) : undefined);
     // Groq keeps the usage of a stream in a field of its own.
-    facts.usage = openAiUsage(value['usage']) ?? openAiUsage(groqUsage(value));
+    this.#serviceTier = serviceTierOf(value['service_tier']) ?? this.#serviceTier;
+    facts.usage = openAiUsage(value['usage'], this.#serviceTier) ?? openAiUsage(groqUsage(value), this.#serviceTier);
     if (facts.usage !== undefined) this.#usage = facts.usage;
     const { choices } = value;
     if (Array.isArray(choices)) this.#readChoices(choices, event);
     else if (facts.error === undefined && facts.usage === undefined) facts.resetMalformed();
+    // A running count counts the text of its own chunk too.
+    if (facts.usage !== undefined) this.unreported.reported(facts.usage.completionTokens);
     facts.isUsageOnly = facts.usage !== undefined && (!Array.isArray(choices) || choices.length === 0);
     return facts;
   }
@@ -110,8 +121,10 @@ export class ChatInspector implements StreamInspector {
       if (text !== '') {
         this.#facts.hasContent = true;
         this.#collected.add(text);
+        this.unreported.add(text);
       }
     } else if (Array.isArray(text) && text.length > 0) {
+      for (const part of text) if (isJsonObject(part)) this.unreported.addUnknown(part['text'] ?? part['thinking']);
       this.#sawMoreThanText(); // Mistral's reasoning models stream content as an array of parts
     }
     if (this.#textKey === 'text') return;
@@ -119,6 +132,7 @@ export class ChatInspector implements StreamInspector {
     if ((Array.isArray(calls) && calls.length > 0) || isFilled(delta['reasoning_content']) || isFilled(delta['reasoning']) || isFilled(delta['reasoning_details'])
       || isFilled(delta['thinking_blocks']) || isFilled(delta['refusal']) || isFilled(delta['function_call']) || isFilled(delta['audio']) || isFilled(delta['images'])) {
       this.#sawMoreThanText();
+      addWordsOf(delta, this.unreported);
     }
   }
 
@@ -134,6 +148,20 @@ function isFilled(field: unknown): boolean {
   if (typeof field === 'string') return field !== '';
   if (Array.isArray(field)) return field.length > 0;
   return isJsonObject(field);
+}
+
+/** What a chat message or delta says besides its content. */
+function addWordsOf(delta: JsonObject, unreported: UnreportedText): void {
+  // The same reasoning may come under two names.
+  unreported.addUnknown(isFilled(delta['reasoning_content']) ? delta['reasoning_content'] : delta['reasoning']);
+  unreported.addUnknown(delta['refusal']);
+  const calls = Array.isArray(delta['tool_calls']) ? delta['tool_calls'] : [{ function: delta['function_call'] }];
+  for (const call of calls) {
+    const made = isJsonObject(call) ? call['function'] : undefined;
+    if (!isJsonObject(made)) continue;
+    unreported.addUnknown(made['name']);
+    unreported.addUnknown(made['arguments']);
+  }
 }
 
 function groqUsage(value: JsonObject): unknown {

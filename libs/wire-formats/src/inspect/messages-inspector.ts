@@ -7,12 +7,14 @@ import { parseOrUndefined } from './parse.ts';
 import { errorInBody } from './stream-error.ts';
 import { MutableStreamFacts, type StreamFacts } from './stream-facts.ts';
 import { TextFrame } from './text-frame.ts';
+import { UnreportedText } from './unreported-text.ts';
 
 /** Reads the events of an Anthropic Messages stream. Event types that we do not know pass as events without content. */
 export class MessagesInspector implements StreamInspector {
   readonly #facts = new MutableStreamFacts();
   readonly #frame = new TextFrame('"text":"', deltaText);
   readonly #collected: CollectedText;
+  readonly unreported = new UnreportedText();
   #usage: Usage | undefined;
   #stopped = false;
 
@@ -26,8 +28,12 @@ export class MessagesInspector implements StreamInspector {
     if (event.value === undefined) {
       if (this.#frame.matches(data)) {
         facts.resetUnparsed(data);
-        facts.hasContent = this.#frame.hasText;
-        if (this.#collected.wanted) this.#collected.add(this.#frame.textOf(data));
+        if (this.#frame.hasText) {
+          facts.hasContent = true;
+          const text = this.#frame.textOf(data);
+          this.unreported.add(text);
+          if (this.#collected.wanted) this.#collected.add(text);
+        }
         return facts;
       }
       if (data === '[DONE]') {
@@ -80,6 +86,8 @@ export class MessagesInspector implements StreamInspector {
         return;
       case 'message_delta': {
         this.#takeUsage(value['usage']);
+        // message_start names a few output tokens before there is any output: only message_delta counts what was said.
+        if (isJsonObject(value['usage']) && typeof value['usage']['output_tokens'] === 'number') this.unreported.reported(value['usage']['output_tokens']);
         const reason = isJsonObject(value['delta']) ? value['delta']['stop_reason'] : undefined;
         if (typeof reason === 'string' && reason !== '') {
           facts.finishReason = reason;
@@ -111,13 +119,18 @@ export class MessagesInspector implements StreamInspector {
       if (typeof block['text'] === 'string' && block['text'] !== '') {
         this.#facts.hasContent = true;
         this.#collected.add(block['text']);
+        this.unreported.add(block['text']);
       }
     } else if (block['type'] === 'thinking') {
       this.#collected.sawMoreThanText();
-      if (typeof block['thinking'] === 'string' && block['thinking'] !== '') this.#facts.hasContent = true;
+      if (typeof block['thinking'] === 'string' && block['thinking'] !== '') {
+        this.#facts.hasContent = true;
+        this.unreported.add(block['thinking']);
+      }
     } else {
       this.#collected.sawMoreThanText();
       this.#facts.hasContent = true; // a tool's name and id, or a block of a kind that comes whole
+      this.unreported.addUnknown(block['name']);
     }
   }
 
@@ -130,11 +143,13 @@ export class MessagesInspector implements StreamInspector {
     if (delta['type'] !== 'text_delta') {
       this.#facts.hasContent = delta['type'] !== 'thinking_delta' || delta['thinking'] !== '';
       this.#collected.sawMoreThanText();
+      this.unreported.addUnknown(delta['thinking'] ?? delta['partial_json']);
       return;
     }
     if (typeof delta['text'] !== 'string' || delta['text'] === '') return;
     this.#facts.hasContent = true;
     this.#collected.add(delta['text']);
+    this.unreported.add(delta['text']);
     if (event.value === undefined) this.#frame.learn(event.data);
   }
 }

@@ -1,16 +1,18 @@
 import { isJsonObject, type JsonObject } from '@pointsman/schemas';
 import type { SseEvent } from '../sse.ts';
 import type { StreamInspector, StreamInspectorOptions } from '../stream-inspector.ts';
-import { responsesUsage, type Usage } from '../usage.ts';
+import { usageOfReply, type Usage } from '../usage.ts';
 import { CollectedText } from './collected-text.ts';
 import { parseOrUndefined } from './parse.ts';
 import { describe, errorInBody } from './stream-error.ts';
 import { MutableStreamFacts, type StreamFacts } from './stream-facts.ts';
+import { UnreportedText } from './unreported-text.ts';
 
 /** Reads the events of an OpenAI Responses stream. Event types that we do not know pass as events without content. */
 export class ResponsesInspector implements StreamInspector {
   readonly #facts = new MutableStreamFacts();
   readonly #collected: CollectedText;
+  readonly unreported = new UnreportedText();
   #usage: Usage | undefined;
   #complete = false;
 
@@ -60,6 +62,7 @@ export class ResponsesInspector implements StreamInspector {
       case 'response.output_text.delta':
         if (typeof value['delta'] !== 'string' || value['delta'] === '') return;
         this.#facts.hasContent = true;
+        this.unreported.add(value['delta']);
         if (value['output_index'] === 0 || value['output_index'] === undefined) this.#collected.add(value['delta']);
         else this.#collected.sawMoreThanText();
         return;
@@ -81,6 +84,8 @@ export class ResponsesInspector implements StreamInspector {
       default:
         if (type.endsWith('.delta') || type === 'response.image_generation_call.partial_image') {
           this.#facts.hasContent = value['delta'] !== '';
+          // Sound comes as base64, which is no text.
+          if (!type.startsWith('response.audio.')) this.unreported.addUnknown(value['delta']);
           this.#collected.sawMoreThanText();
         }
     }
@@ -88,7 +93,9 @@ export class ResponsesInspector implements StreamInspector {
 
   #sawItem(item: JsonObject): void {
     this.#collected.sawMoreThanText();
-    if (item['type'] !== 'reasoning') this.#facts.hasContent = true;
+    if (item['type'] === 'reasoning') return;
+    this.#facts.hasContent = true;
+    this.unreported.addUnknown(item['name']);
   }
 
   #readEnd(type: string, response: unknown): void {
@@ -98,8 +105,11 @@ export class ResponsesInspector implements StreamInspector {
       return;
     }
     facts.isTerminal = true;
-    facts.usage = responsesUsage(response['usage']);
-    if (facts.usage !== undefined) this.#usage = facts.usage;
+    facts.usage = usageOfReply('responses', response);
+    if (facts.usage !== undefined) {
+      this.#usage = facts.usage;
+      this.unreported.reported(facts.usage.completionTokens);
+    }
     if (type === 'response.failed') {
       const error = response['error'];
       facts.error = describe(isJsonObject(error) ? error : {}, {});

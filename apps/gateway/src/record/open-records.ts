@@ -1,0 +1,80 @@
+import { join } from 'node:path';
+import { openSpool, type SpoolOptions } from '@pointsman/spool';
+import { metric, type Metrics } from '@pointsman/telemetry';
+import type { Logger } from '@pointsman/telemetry';
+import type { Clock } from '@pointsman/timing';
+import type { GatewayContext } from '../endpoints/gateway-context.ts';
+import type { GatewayDatabase } from '../state/gateway-database.ts';
+import { openAuditLog } from './audit-log.ts';
+import { noAudit, type AuditSink } from './audit-sink.ts';
+import { createSpendLedger } from './spend-ledger.ts';
+
+/** Longest time that one batch may take; what is not taken by then comes again. */
+const DELIVERY_MS = 20_000;
+const MAX_SPEND_BYTES = 512 * 1024 * 1024;
+const MAX_AUDIT_BYTES = 128 * 1024 * 1024;
+/** How long a stop waits for what is left to be delivered; the rest is delivered by the next start. */
+const LAST_DELIVERY_MS = 3_000;
+
+export interface Records {
+  readonly audit: AuditSink;
+  readonly book: GatewayContext['book'];
+  close(): Promise<void>;
+}
+
+export interface OpenRecordsOptions {
+  readonly database: GatewayDatabase;
+  readonly home: string;
+  /** Name of the replica in the audit log. */
+  readonly pod: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+/** Ledger and audit log: written ahead to files of this process, delivered to the database when it is there. Without a database nothing is recorded. */
+export async function openRecords({ database, home, pod, clock, logger, metrics }: OpenRecordsOptions): Promise<Records> {
+  if (!database.isConfigured) return { audit: noAudit, book: () => undefined, close: () => Promise.resolve() };
+  const dropped = metrics.counter(metric.AUDIT_EVENTS_DROPPED).labels();
+  const options = (name: 'spend' | 'audit', maxBytes: number): Omit<SpoolOptions, 'deliver'> => ({
+    directory: join(home, 'spool', name), maxBytes, deliverTimeoutMs: DELIVERY_MS,
+    onDelivery: ({ failing, ...told }) => {
+      // An outage of the database has its own line.
+      if (failing && !database.isAway) logger.oncePerState(`spool ${name}`).change('failing', 'warn', 'records wait on disk', { records: name, reason: 'reason' in told ? told.reason : undefined });
+      else if (!failing) logger.oncePerState(`spool ${name}`).change('delivering', 'debug', 'records are delivered', { records: name });
+    },
+    onLost: (reason, rows) => {
+      if (name === 'audit') dropped.inc(rows);
+      logger.oncePerState(`spool ${name} lost`).change(reason, 'error', 'records lost: they cannot be written to disk', { records: name, reason, rows });
+    },
+    onRejected: (rows, reason) => logger.error('records refused by the database, set aside on disk', { records: name, rows, reason }),
+  });
+  const spend = await openSpool({
+    ...options('spend', MAX_SPEND_BYTES),
+    deliver: async (lines) => {
+      await database.run((open, signal) => open.spend.record(lines, signal), { deadlineMs: DELIVERY_MS });
+    },
+  });
+  const audit = await openAuditLog({
+    pod, clock, spool: {
+      ...options('audit', MAX_AUDIT_BYTES),
+      deliver: async (lines) => {
+        await database.run((open, signal) => open.audit.append(lines, signal), { deadlineMs: DELIVERY_MS });
+      },
+    },
+  });
+  const ledger = createSpendLedger({ spool: spend });
+  return {
+    audit: audit.log,
+    book(exchange, record) {
+      const { principal, trace, requestId } = exchange;
+      ledger.book({ requestId, traceId: trace.traceId, principal, record, endedAtMs: clock.now(), durationMs: exchange.elapsedMs(), tags: principal.tags });
+    },
+    async close() {
+      audit.log.close();
+      const limit = AbortSignal.timeout(LAST_DELIVERY_MS);
+      if (!database.isAway) await Promise.allSettled([spend.flush(limit), audit.spool.flush(limit)]);
+      await Promise.all([spend.close(), audit.spool.close()]);
+    },
+  };
+}

@@ -1,0 +1,27 @@
+import { sql } from 'kysely';
+import { createAccessStore } from './access/access-store.ts';
+import { createAuditStore } from './audit-store.ts';
+import { openConnections } from './connections.ts';
+import type { Database, DatabaseOptions } from './database.ts';
+import { migrate } from './migrate.ts';
+import { createSpendStore } from './spend-store.ts';
+
+/**
+ * Opens a pool to Postgres, or to the embedded database, which speaks the same protocol. Connects when first asked something, so a server that is away does not stop a start.
+ * What it throws: AppError `unavailable` when the server cannot be reached or does not answer in time, AppError `invalid_request` for values no column can hold,
+ * AlreadyExistsError, RejectedRowsError; the reason of the caller's signal when that was first.
+ */
+export function connectDatabase(options: DatabaseOptions & { readonly kind?: Database['kind'] }): Database {
+  const connections = openConnections(options);
+  return {
+    kind: options.kind ?? 'postgres',
+    access: createAccessStore(connections),
+    spend: createSpendStore(connections),
+    audit: createAuditStore(connections),
+    migrate: (signal) => migrate(connections, signal),
+    ping: async (signal) => {
+      await connections.run(sql`SELECT 1`, { signal });
+    },
+    close: () => connections.close(),
+  };
+}

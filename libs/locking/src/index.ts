@@ -1,0 +1,1 @@
+export type { HeldLock, LockService } from './lock.ts';

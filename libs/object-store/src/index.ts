@@ -1,0 +1,2 @@
+export { ObjectStoreError } from './object-store.ts';
+export type { DownloadOptions, ObjectHead, ObjectStore, ReadOptions, WriteOptions } from './object-store.ts';

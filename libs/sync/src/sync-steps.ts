@@ -1,0 +1,24 @@
+/** What a sidecar brings: four steps around one directory that is published as a whole. */
+export interface SyncSteps {
+  /** What should be here: a content digest, cheap to find out. */
+  head(signal: AbortSignal): Promise<string>;
+  /** Fills a private, empty directory. Returns the revision of what was really read, which may be newer than what was asked for. */
+  fetch(revision: string, directory: string, signal: AbortSignal): Promise<string>;
+  /** @throws RejectedRevisionError for content that is bad whatever the number of tries. */
+  verify(directory: string, revision: string, signal: AbortSignal): Promise<void>;
+  /** Asks the consumer what it runs and nudges until it agrees; rejects when it does not in time, and with RejectedRevisionError when it refuses it for good. */
+  ensureApplied(revision: string, signal: AbortSignal): Promise<void>;
+}
+
+export type SyncResult = { readonly outcome: 'unchanged' | 'published' | 'rejected'; readonly revision: string };
+
+/** Content that will not become good by trying again. */
+export class RejectedRevisionError extends Error {
+  readonly revision: string;
+
+  constructor(revision: string, reason: string, options?: ErrorOptions) {
+    super(reason, options);
+    this.name = 'RejectedRevisionError';
+    this.revision = revision;
+  }
+}
