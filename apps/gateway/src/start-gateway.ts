@@ -89,6 +89,8 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
     compile: ({ config }) => compileSnapshot(config, parts),
     adopt: (snapshot) => {
       adoptSettings(snapshot, parts);
+      const { revision } = live.current;
+      if (snapshot.revision !== revision) records.audit.record({ actor: 'system:config', action: 'config.reload', resource: `config:${snapshot.revision}`, before: { revision: revision === '' ? null : revision }, after: { revision: snapshot.revision } });
       master.replace(new MasterKeyStore(snapshot.config.masterKey ?? fallbackKey));
     },
   });

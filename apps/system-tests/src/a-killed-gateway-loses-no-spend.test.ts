@@ -67,14 +67,14 @@ test('kill -9 under load, twenty times: every finished request is in the ledger,
   }
   await using last = await start();
   await eventually(async () => {
-    const rows = await postgres.sql('select request_id, count(*) from spend_logs group by request_id');
+    const rows = await postgres.sql('select request_id, count(*) from pointsman.spend_logs group by request_id');
     const times = new Map(rows.map(([id, count]) => [id, Number(count)]));
     expect(finished.filter((id) => times.get(id) !== 1)).toEqual([]);
     expect([...times].filter(([, count]) => count !== 1)).toEqual([]);
   }, { timeoutMs: 60_000 });
   expect(finished.length).toBeGreaterThan(KILLS * FINISHED_PER_LIFE);
   // The key was charged for every row of the ledger, and for no row twice.
-  const [[ledger, charged] = []] = await postgres.sql('select (select sum(spend) from spend_logs), (select sum(spend) from virtual_keys)');
+  const [[ledger, charged] = []] = await postgres.sql('select (select sum(spend) from pointsman.spend_logs), (select sum(spend) from pointsman.virtual_keys)');
   expect(Number(charged)).toBeCloseTo(Number(ledger), 6);
   expect(Number(ledger)).toBeGreaterThanOrEqual(finished.length * 7 * USD_PER_TOKEN - 1e-6);
   expect((await last.stop('SIGTERM'))).toBe(0);

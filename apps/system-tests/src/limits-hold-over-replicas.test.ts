@@ -2,6 +2,7 @@ import { eventually } from '@pointsman/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startBilledUpstream, USD_PER_TOKEN, type BilledUpstream } from './billed-upstream.ts';
 import { question, startGatewayUnderTest, type GatewayUnderTest } from './gateway-under-test.ts';
+import { readUntil } from './read-until.ts';
 import { admin, createKey, startSharedState, type SharedState } from './shared-state.ts';
 
 const REPLICAS = 3;
@@ -76,6 +77,8 @@ test('no more than max_parallel_requests run at once over all replicas, and a pl
   const held = await Promise.all(Array.from({ length: 4 }, (_, index) => at(index).post('/v1/chat/completions', { model: 'left-by-client', stream: true, ...question }, { headers: { authorization: `Bearer ${key}` }, signal: leaving.signal })));
   expect(held.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
   for (let index = 0; index < REPLICAS; index += 1) expect((await ask(index, key)).status).toBe(429);
+  // All three words have gone out before they leave: the ledger and the provider then agree about what was served.
+  await Promise.all(held.map((response) => readUntil(response, 'three')));
   leaving.abort();
   await eventually(async () => expect((await ask(1, key)).status).toBe(200));
 });
@@ -140,5 +143,5 @@ test('what every replica served stands in one ledger', async () => {
   await eventually(async () => {
     const { body } = await admin(at(1), '/global/spend');
     expect((body as { readonly spend: number }).spend).toBeCloseTo(provider.servedUsd(), 6);
-  }, { timeoutMs: 30_000 });
+  }, { timeoutMs: 20_000 });
 });

@@ -3,6 +3,7 @@ import { eventually, startSteadyLoad } from '@pointsman/testing';
 import { expect, test } from 'vitest';
 import { startBilledUpstream } from './billed-upstream.ts';
 import { question, startGatewayUnderTest, type GatewayUnderTest } from './gateway-under-test.ts';
+import { readUntil } from './read-until.ts';
 import { admin, createKey, startSharedState } from './shared-state.ts';
 
 /** Long enough that caches of seconds would be found out. */
@@ -18,12 +19,7 @@ async function leaveMidway(gateway: GatewayUnderTest, key: string): Promise<void
   const leaving = new AbortController();
   const response = await gateway.post('/v1/chat/completions', { model: 'left-by-client', stream: true, ...question }, { headers: { authorization: `Bearer ${key}` }, signal: leaving.signal });
   expect(response.status).toBe(200);
-  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
-  for (let text = ''; !text.includes('three');) {
-    const { value, done } = await reader?.read() ?? { value: undefined, done: true };
-    if (done) throw new Error(`the stream ended after: ${text}`);
-    text += value ?? '';
-  }
+  await readUntil(response, 'three');
   leaving.abort();
 }
 
@@ -86,7 +82,7 @@ test('Redis and PostgreSQL killed and frozen under load: no known key is refused
   expect(report.failures).toEqual([]);
   expect(report.sent).toBeGreaterThan(5_000);
   await eventually(async () => {
-    const [[total, rows, distinct] = []] = await state.postgres.sql('select sum(spend), count(*), count(distinct id) from spend_logs');
+    const [[total, rows, distinct] = []] = await state.postgres.sql('select sum(spend), count(*), count(distinct id) from pointsman.spend_logs');
     expect(Number(rows)).toBe(provider.upstream.calls.length);
     expect(distinct).toBe(rows);
     expect(Number(total)).toBeCloseTo(provider.servedUsd(), 6);

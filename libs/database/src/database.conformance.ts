@@ -100,6 +100,33 @@ export function databaseConformance(name: string, open: () => Promise<{ readonly
         expect(await database.access.findAccess(first.token)).toBeUndefined();
       });
 
+      test('of many changes of a team\'s members at the same moment none is lost, nor of a user\'s teams', async () => {
+        const team = await database.access.insertTeam(teamRow({ members_with_roles: [{ user_id: 'first', role: 'admin' }] }));
+        const user = await database.access.insertUser(userRow());
+        const other = connect();
+        const names = Array.from({ length: 12 }, (_, index) => `m${index}`);
+        await Promise.all(names.flatMap((name, index) => {
+          const { access } = index % 2 === 0 ? database : other;
+          return [access.changeTeamMembers(team.team_id, (members) => [...members, { user_id: name, role: 'user' }]), access.changeUserTeams(user.user_id, (teams) => [...teams, name])];
+        }));
+        await other.close();
+        expect(new Set((await database.access.findTeam(team.team_id))?.members_with_roles.map(({ user_id }) => user_id))).toEqual(new Set(['first', ...names]));
+        expect(new Set((await database.access.findUser(user.user_id))?.teams)).toEqual(new Set(names));
+      });
+
+      test('a change of members that is refused changes nothing; one of a team that is not there is undefined', async () => {
+        const team = await database.access.insertTeam(teamRow({ members_with_roles: [{ user_id: 'first', role: 'admin' }] }));
+        await expect(database.access.changeTeamMembers(team.team_id, () => { throw new RangeError('no'); })).rejects.toThrow(RangeError);
+        expect(await database.access.findTeam(team.team_id)).toEqual(team);
+        expect(await database.access.changeTeamMembers(team.team_id, (members) => members)).toEqual({ before: team, after: team });
+        const result = await database.access.changeTeamMembers(team.team_id, () => []);
+        expect(result?.before).toEqual(team);
+        expect(result?.after).toEqual({ ...team, members_with_roles: [], updated_at: result?.after.updated_at });
+        expect(result?.after.updated_at).not.toEqual(team.updated_at);
+        expect(await database.access.changeTeamMembers('unknown', () => [])).toBeUndefined();
+        expect(await database.access.changeUserTeams('unknown', () => [])).toBeUndefined();
+      });
+
       test('deleting gives back what was there; teams and users take their keys with them', async () => {
         const team = await database.access.insertTeam(teamRow());
         const user = await database.access.insertUser(userRow());

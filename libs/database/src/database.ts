@@ -42,6 +42,11 @@ export interface AccessStore {
 
   insertTeam(row: TeamRow): Promise<TeamRow>;
   updateTeam(teamId: string, change: Partial<Omit<TeamRow, 'team_id' | 'created_at'>>): Promise<TeamRow | undefined>;
+  /**
+   * Changes who is in a team, in one step: two changes at the same moment come one after the other, so that none is lost. `change` gets the members as they are then;
+   * what it throws is thrown here, and then nothing is changed; nor is it when it returns the same list. Undefined: no such team.
+   */
+  changeTeamMembers(teamId: string, change: (members: TeamRow['members_with_roles']) => TeamRow['members_with_roles']): Promise<{ readonly before: TeamRow; readonly after: TeamRow } | undefined>;
   /** Deletes teams and their keys; returns what was there. */
   deleteTeams(teamIds: readonly string[]): Promise<{ readonly teams: TeamRow[]; readonly keys: KeyRow[] }>;
   findTeam(teamId: string): Promise<TeamRow | undefined>;
@@ -49,6 +54,8 @@ export interface AccessStore {
 
   insertUser(row: UserRow): Promise<UserRow>;
   updateUser(userId: string, change: Partial<Omit<UserRow, 'user_id' | 'created_at'>>): Promise<UserRow | undefined>;
+  /** The teams that stand in a user's row; otherwise as `changeTeamMembers`. */
+  changeUserTeams(userId: string, change: (teams: UserRow['teams']) => UserRow['teams']): Promise<{ readonly before: UserRow; readonly after: UserRow } | undefined>;
   deleteUsers(userIds: readonly string[]): Promise<{ readonly users: UserRow[]; readonly keys: KeyRow[] }>;
   findUser(userId: string): Promise<UserRow | undefined>;
   listUsers(filter: { readonly role?: string; readonly user_email?: string }, page: PageQuestion): Promise<Page<UserRow>>;

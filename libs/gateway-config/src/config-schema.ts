@@ -1,3 +1,4 @@
+import { keyGenerateFields } from '@pointsman/schemas';
 import { z } from 'zod';
 import { KNOWN_STRATEGIES } from './known-strategies.ts';
 import { LITELLM_CACHE_TYPES } from './litellm-names.ts';
@@ -94,6 +95,16 @@ export const cacheParamsShape = {
   max_reply_kb: setting(numberSetting({ min: 1, max: 65_536 }), { description: 'Replies longer than this many KiB are not kept.', default: 1024, ours: true }),
 };
 
+/** What `/key/generate` takes; `key` itself would be the secret of every key. */
+const { key: _key, ...keyFields } = keyGenerateFields.schema.shape;
+export const keyDefaultsShape = keyFields;
+/** Fields of keys that LiteLLM knows and that have no effect here. */
+export const KEY_FIELDS_WITHOUT_EFFECT = keyGenerateFields.withoutEffect;
+
+const { max_budget, budget_duration, max_parallel_requests, tpm_limit, rpm_limit } = keyFields;
+/** A key that never expires has no time to compare, so `duration` is a length of time here and nothing else. */
+export const keyBoundsShape = { max_budget, budget_duration, duration: budget_duration, max_parallel_requests, tpm_limit, rpm_limit };
+
 export const litellmSettingsShape = {
   cache: setting(booleanSetting(), { description: 'Keep replies, and answer equal requests with them.', default: false }),
   cache_params: setting(z.looseObject(cacheParamsShape, { error: expected('a mapping such as {type: redis, ttl: 600}') }), { description: 'Where replies are kept, how long and for whom.' }),
@@ -109,6 +120,8 @@ export const litellmSettingsShape = {
   context_window_fallbacks: setting(fallbackList, { description: 'Merged with `router_settings.context_window_fallbacks`.' }),
   content_policy_fallbacks: setting(fallbackList, { description: 'Merged with `router_settings.content_policy_fallbacks`.' }),
   model_group_alias: setting(routerSettingsShape.model_group_alias.unwrap(), { description: 'Merged with `router_settings.model_group_alias`, which wins.' }),
+  default_key_generate_params: setting(z.looseObject(keyDefaultsShape, { error: expected('a mapping such as {max_budget: 10, models: [gpt-4o]}') }), { description: 'What a new key gets where its maker leaves a field open: the fields of `/key/generate`.' }),
+  upperbound_key_generate_params: setting(z.looseObject(keyBoundsShape, { error: expected('a mapping such as {max_budget: 100, duration: 30d}') }), { description: 'The most that anybody, administrators included, may give a key: `max_budget`, `budget_duration`, `duration`, `max_parallel_requests`, `tpm_limit`, `rpm_limit`. What is left open becomes the bound.' }),
   forward_traceparent_to_llm_provider: setting(booleanSetting(), { description: 'Send `traceparent` on to providers.', default: true }),
   require_auth_for_metrics_endpoint: setting(booleanSetting(), { description: 'Ask for a key at `/metrics`.', default: false }),
 };

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { isJsonObject, type JsonObject, type JsonValue } from '@pointsman/schemas';
 import { z } from 'zod';
+import { checkKeyParams } from './check-key-params.ts';
 import { checkReferences } from './check-references.ts';
 import { ConfigRejectedError } from './config-rejected-error.ts';
 import { generalSettingsShape, SECTION_SHAPES, TOP_LEVEL_SECTIONS } from './config-schema.ts';
@@ -76,6 +77,7 @@ function readConfig(root: MergedConfig['root'], context: Context, findings: Find
   const sections = Object.fromEntries(SECTIONS.map((name) => [name, readSection(name, root, resolve, findings)])) as Record<Section, JsonObject>;
   const credentials = readCredentials(resolve('credential_list', root['credential_list']), findings);
   const { settings: router, litellmSettings } = readRouter({ router: sections.router_settings, litellm: sections.litellm_settings }, findings);
+  checkKeyParams(sections.litellm_settings, findings);
   const general = validated(generalSchema, sections.general_settings, ['general_settings'], findings);
   const { models, groups } = readModels(resolve('model_list', root['model_list']), { ...context, credentials, customProviders: customProviders(sections.litellm_settings), providerOfModel: context.providerOfModel }, findings);
   if (models.length === 0 && findings.problems.length === 0) findings.warnings.push({ path: ['model_list'], message: groups.size === 0 ? 'no models: the gateway has nothing to serve' : 'none of the entries can be served here' });

@@ -154,7 +154,7 @@ class RedisCounters implements LimitCounters {
     const name = this.#perScope ? scope : '';
     if (this.#batches === undefined) {
       // A new one each turn: V8's Map.clear() leaves the old table, with all it held, pointing at the new one, and one such table in the old
-      // generation keeps everything after it alive until a full collection (half of all CPU here went into that).
+      // generation keeps everything after it alive until a full collection.
       this.#batches = new Map();
       this.#connection.atTurnEnd(this.#flush);
     }

@@ -20,9 +20,9 @@ const CL100K: Tokenizer = { ...O200K, encoding: 'cl100k_base' };
 const CL100K_MODEL = /^(?:ft:)?(?:gpt-4(?![\d.o])|gpt-4-|gpt-3\.5|gpt-35|text-embedding-|davinci-002|babbage-002)/;
 
 /**
- * Families whose tokenizer is not public, or not in npm at a sane size. The factor is what the vocabularies that are public (Claude's of 2023,
- * Gemma 3, Llama 3, Qwen 3, DeepSeek V3) need for English prose, TypeScript and JSON, compared with o200k_base; each was within 0.1 of it on all
- * three. Other languages are further off: German takes a third more with all but Gemini, Chinese a fourth less with Qwen and DeepSeek.
+ * Families whose tokenizer is not public, or not in npm at a sane size. The factors were measured on a small sample of English prose, TypeScript and JSON: what the
+ * vocabularies that are public (Claude's of 2023, Gemma 3, Llama 3, Qwen 3, DeepSeek V3) needed for it, compared with o200k_base. Mistral's is not among them and is
+ * a guess. Newer models of a family may count otherwise, and other languages are further off.
  */
 const FAMILIES: readonly { readonly pattern: RegExp; readonly tokenizer: Tokenizer }[] = [
   // Anthropic: pictures take width × height / 750 tokens, and tools come behind a system prompt of 346.

@@ -16,4 +16,3 @@ export type { ChatExtension, ChatStreamTranslator, ChatTranslation, TranslationC
 export { messagesToChat } from './anthropic/to-chat-request.ts';
 export { responsesToChat } from './responses/to-chat-request.ts';
 export { completionsToChat } from './completions/to-chat-request.ts';
-export { estimateInputTokens } from './anthropic/estimate-input-tokens.ts';

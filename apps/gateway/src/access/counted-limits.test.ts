@@ -176,6 +176,14 @@ test('a new period starts from zero, without anybody having set the spend back',
   expect(refused(principal).status).toBe(422);
 });
 
+test('where somebody sets the spend back, counting begins anew', () => {
+  const { admitted, refused } = setUp();
+  admitted(key({ max_budget: 1 })).settle({ totalTokens: 0, costUsd: 1 });
+  expect(refused(key({ max_budget: 1 })).status).toBe(422);
+  admitted(key({ max_budget: 1, spend: 0, updated_at: new Date(clock.now()) }));
+  expect(refused(key({ max_budget: 1, spend: 1, updated_at: new Date(clock.now() + 1) })).status).toBe(422);
+});
+
 test('a budget per model, of a budget row, of a team; a user\'s only for keys without a team', () => {
   const { admitted, refused } = setUp();
   const perModel = key({ model_max_budget: { chat: { max_budget: 1, budget_duration: null } } }, { model_spend: [{ scope: 'key', model: 'chat', spend: 1, period_start: null }] });

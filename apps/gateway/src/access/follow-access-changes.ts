@@ -1,3 +1,4 @@
+import { AppError } from '@pointsman/errors';
 import type { ChangeCursor } from '@pointsman/database';
 import type { Channel } from '@pointsman/redis';
 import type { Logger } from '@pointsman/telemetry';
@@ -50,7 +51,7 @@ export function followAccessChanges({ database, channel, logger, onChange, pollE
       logger.oncePerState('access-changes').change('followed', 'debug', 'key changes are followed');
     } catch (error) {
       // An outage has its own line; anything else would go unnoticed.
-      if (!database.isAway) logger.oncePerState('access-changes').change('failed', 'warn', 'key changes could not be read', { reason: error });
+      if (!(error instanceof AppError && error.kind === 'unavailable')) logger.oncePerState('access-changes').change('failed', 'warn', 'key changes could not be read', { reason: error });
     }
   };
   const poll = (): void => {

@@ -9,14 +9,16 @@ export const WINDOW_MS = 60_000;
 /** A budget and where its count stands, as far as the database and this process know. */
 export class BudgetAccount {
   readonly limit: number;
+  readonly #revision: string;
   readonly #model: string | undefined;
   readonly #duration: string | undefined;
   #endsAt: number;
   #spent: number;
   #name: string;
 
-  constructor({ limit, model, duration, endsAt, spent }: { readonly limit: number; readonly model: string | undefined; readonly duration: string | undefined; readonly endsAt: number | undefined; readonly spent: number }) {
+  constructor({ limit, revision, model, duration, endsAt, spent }: { readonly limit: number; readonly revision: Date; readonly model: string | undefined; readonly duration: string | undefined; readonly endsAt: number | undefined; readonly spent: number }) {
     this.limit = limit;
+    this.#revision = revision.getTime().toString(36);
     this.#model = model;
     this.#duration = duration;
     this.#endsAt = endsAt ?? Infinity;
@@ -24,7 +26,10 @@ export class BudgetAccount {
     this.#name = this.#named();
   }
 
-  /** The name of its counter. The period is part of it, so that a new period starts from zero on all replicas. Moves on by itself when a period ends. */
+  /**
+   * The name of its counter. The period is part of it, so that a new period starts from zero on all replicas; it moves on by itself when a period ends. So is the last
+   * change of the row: where somebody set the spend back, counting begins anew from what the database says.
+   */
   nameAt(now: number): string {
     if (now >= this.#endsAt) {
       this.#endsAt = periodEnd(this.#duration, this.#endsAt, now);
@@ -46,7 +51,8 @@ export class BudgetAccount {
 
   #named(): string {
     const model = this.#model === undefined ? '' : `:${this.#model}`;
-    return this.#endsAt === Infinity ? `spend${model}` : `spend${model}:${String(Math.floor(this.#endsAt / 1000))}`;
+    const period = this.#endsAt === Infinity ? '' : `:${String(Math.floor(this.#endsAt / 1000))}`;
+    return `spend.${this.#revision}${model}${period}`;
   }
 }
 
@@ -87,16 +93,16 @@ export function readKeyLimits({ key, team, user, budget, model_spend }: KeyAcces
   const ownModels = Object.keys(key.model_max_budget).length > 0 ? key.model_max_budget : budget?.model_max_budget ?? {};
   const scopes = [
     readScope({
-      kind: 'key', id: key.token, now, spend: key.spend, resetAt: key.budget_reset_at, modelBudgets: ownModels, modelSpend: spendOf('key'),
+      kind: 'key', id: key.token, revision: key.updated_at, now, spend: key.spend, resetAt: key.budget_reset_at, modelBudgets: ownModels, modelSpend: spendOf('key'),
       columns: withDefaults(key, budget), modelRpm: key.model_rpm_limit, modelTpm: key.model_tpm_limit,
     }),
     team === undefined ? undefined : readScope({
-      kind: 'team', id: team.team_id, now, spend: team.spend, resetAt: team.budget_reset_at, columns: team, modelBudgets: team.model_max_budget, modelSpend: spendOf('team'),
+      kind: 'team', id: team.team_id, revision: team.updated_at, now, spend: team.spend, resetAt: team.budget_reset_at, columns: team, modelBudgets: team.model_max_budget, modelSpend: spendOf('team'),
       modelRpm: numbersOf(team.metadata['model_rpm_limit']), modelTpm: numbersOf(team.metadata['model_tpm_limit']),
     }),
     // A user's budget is for personal keys: what a team's key spends is the team's.
     user === undefined ? undefined : readScope({
-      kind: 'user', id: user.user_id, now, spend: user.spend, resetAt: user.budget_reset_at, columns: key.team_id === null ? user : { ...user, max_budget: null },
+      kind: 'user', id: user.user_id, revision: user.updated_at, now, spend: user.spend, resetAt: user.budget_reset_at, columns: key.team_id === null ? user : { ...user, max_budget: null },
       modelBudgets: {}, modelSpend: new Map(), modelRpm: {}, modelTpm: {},
     }),
   ].filter((scope) => scope !== undefined);
@@ -114,6 +120,8 @@ function withDefaults(key: LimitColumns, budget: LimitColumns | undefined): Limi
 interface ScopeRow {
   readonly kind: ScopeKind;
   readonly id: string;
+  /** When the row was last changed by somebody. */
+  readonly revision: Date;
   readonly now: number;
   readonly columns: LimitColumns;
   readonly spend: number;
@@ -124,13 +132,13 @@ interface ScopeRow {
   readonly modelTpm: Readonly<Record<string, number>>;
 }
 
-function readScope({ kind, id, now, columns, spend, resetAt, modelBudgets, modelSpend, modelRpm, modelTpm }: ScopeRow): ScopeLimits | undefined {
+function readScope({ kind, id, revision, now, columns, spend, resetAt, modelBudgets, modelSpend, modelRpm, modelTpm }: ScopeRow): ScopeLimits | undefined {
   const { rpm_limit, tpm_limit, max_parallel_requests, max_budget, budget_duration } = columns;
   const always: Bounds = {
     requests: rpm_limit === null ? [] : [requestsCheck('requests', rpm_limit)],
     tokens: tpm_limit === null ? [] : [{ name: 'tokens', limit: tpm_limit }],
     parallel: max_parallel_requests ?? undefined,
-    budgets: max_budget === null ? [] : [new BudgetAccount({ limit: max_budget, model: undefined, duration: budget_duration ?? undefined, endsAt: resetAt?.getTime(), spent: spend })],
+    budgets: max_budget === null ? [] : [new BudgetAccount({ limit: max_budget, revision, model: undefined, duration: budget_duration ?? undefined, endsAt: resetAt?.getTime(), spent: spend })],
   };
   const perModel = new Map<string, Bounds>();
   for (const model of new Set([...Object.keys(modelBudgets), ...Object.keys(modelRpm), ...Object.keys(modelTpm)])) {
@@ -141,7 +149,7 @@ function readScope({ kind, id, now, columns, spend, resetAt, modelBudgets, model
       requests: rpm === undefined ? [] : [requestsCheck(`requests:${model}`, rpm)],
       tokens: tpm === undefined ? [] : [{ name: `tokens:${model}`, limit: tpm }],
       parallel: undefined,
-      budgets: budget === undefined ? [] : [modelAccount(model, budget, modelSpend.get(model), now)],
+      budgets: budget === undefined ? [] : [modelAccount(budget, { model, revision, now, known: modelSpend.get(model) })],
     });
   }
   const isFree = always.requests.length === 0 && always.tokens.length === 0 && always.parallel === undefined && always.budgets.length === 0 && perModel.size === 0;
@@ -153,12 +161,20 @@ function requestsCheck(name: string, limit: number): WindowCheck {
   return { kind: 'window', name, limit, amount: 1, windowMs: WINDOW_MS };
 }
 
-function modelAccount(model: string, { max_budget, budget_duration }: ModelBudgets[string], known: { readonly spend: number; readonly period_start: Date | null } | undefined, now: number): BudgetAccount {
+interface ModelFacts {
+  readonly model: string;
+  readonly revision: Date;
+  readonly now: number;
+  /** What the database knows to be spent on the model, and since when. */
+  readonly known: { readonly spend: number; readonly period_start: Date | null } | undefined;
+}
+
+function modelAccount({ max_budget, budget_duration }: ModelBudgets[string], { model, revision, now, known }: ModelFacts): BudgetAccount {
   const duration = budget_duration ?? undefined;
-  if (duration === undefined) return new BudgetAccount({ limit: max_budget, model, duration, endsAt: undefined, spent: known?.spend ?? 0 });
+  if (duration === undefined) return new BudgetAccount({ limit: max_budget, revision, model, duration, endsAt: undefined, spent: known?.spend ?? 0 });
   const endOfKnown = known?.period_start === null || known?.period_start === undefined ? undefined : safeNext(duration, known.period_start.getTime());
-  if (endOfKnown !== undefined && endOfKnown > now) return new BudgetAccount({ limit: max_budget, model, duration, endsAt: endOfKnown, spent: known?.spend ?? 0 });
-  return new BudgetAccount({ limit: max_budget, model, duration, endsAt: safeNext(duration, now), spent: known !== undefined && known.period_start === null ? known.spend : 0 });
+  if (endOfKnown !== undefined && endOfKnown > now) return new BudgetAccount({ limit: max_budget, revision, model, duration, endsAt: endOfKnown, spent: known?.spend ?? 0 });
+  return new BudgetAccount({ limit: max_budget, revision, model, duration, endsAt: safeNext(duration, now), spent: known !== undefined && known.period_start === null ? known.spend : 0 });
 }
 
 const DAY_MS = 86_400_000;

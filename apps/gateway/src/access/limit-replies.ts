@@ -24,7 +24,7 @@ export function limitRefused({ check, remaining, resetMs }: Standing, limits: Sc
     // The limit was reached by what is spent and what runs: the figure that the caller sees is the part that is gone.
     const spent = Math.max(0, check.limit - remaining);
     return new AppError('budget_exceeded', '422', `Budget has been exceeded! ${SHOWN[kind]}=${shortId(kind, id)}${modelOfBudget(check.name)} Current cost: ${String(spent)}, Max budget: ${String(check.limit)}`, {
-      type: 'budget_exceeded', details: { denied: 'budget_exceeded' },
+      type: 'budget_exceeded',
     });
   }
   const retryAfterMs = check.kind === 'parallel' ? PARALLEL_RETRY_MS : Math.max(1, resetMs);
@@ -42,9 +42,9 @@ function shortId(kind: ScopeKind, id: string): string {
   return kind === 'key' ? `${id.slice(0, 12)}…` : id.slice(0, 200);
 }
 
-/** `spend:gpt-4o:1764547200` → ` Model=gpt-4o`. */
+/** `spend.mh1k2j:gpt-4o:1764547200` → ` Model=gpt-4o`. */
 function modelOfBudget(name: string): string {
-  const model = name.replace(/^spend:?/, '').replace(/(?:^|:)\d+$/, '');
+  const model = name.replace(/^spend\.[0-9a-z-]+:?/, '').replace(/(?:^|:)\d+$/, '');
   return model === '' ? '' : ` Model=${model}`;
 }
 

@@ -25,6 +25,28 @@ export function createAccessStore(connections: Connections): AccessStore {
       return { rows: await session.run(rows), total: (await session.run(total))[0]?.total ?? 0 };
     }, { readOnly: true });
 
+  /** Reads a row, changes one of its columns and writes it, while everybody else who would do that waits. The same value back writes nothing. */
+  const changed = <Row extends object, Column extends string & keyof Row>(entity: Entity<Row>, column: Column) => async (id: string, change: (value: Row[Column]) => Row[Column]) => {
+    const refused: unknown[] = [];
+    const result = await connections.transaction(async (session) => {
+      const [before] = await session.run(lockRows(entity, sql`${sql.ref(entity.id)} = ${id}`));
+      if (before === undefined) return undefined;
+      let value: Row[Column];
+      try {
+        value = change(before[column]);
+      } catch (error) {
+        // Not a fault of the connection: the transaction ends in good order, having written nothing.
+        refused.push(error);
+        return undefined;
+      }
+      if (value === before[column]) return { before, after: before };
+      const [after] = await session.run(updateRow<Row>(entity, id, { [column]: value } as unknown as Partial<Row>));
+      return after === undefined ? undefined : { before, after };
+    });
+    if (refused.length > 0) throw refused[0];
+    return result;
+  };
+
   return {
     findAccess: async (token, signal) => {
       try {
@@ -66,6 +88,7 @@ export function createAccessStore(connections: Connections): AccessStore {
 
     insertTeam: (row) => inserted<TeamRow>(teams, row),
     updateTeam: (teamId, change) => one(updateRow<TeamRow>(teams, teamId, change)),
+    changeTeamMembers: changed<TeamRow, 'members_with_roles'>(teams, 'members_with_roles'),
     deleteTeams: (teamIds) => connections.transaction(async (session) => {
       const removed = await removeKeys(session, sql`team_id = ANY (${teamIds}::text[])`);
       return { teams: await remove(session, teams, teamIds, 'team'), keys: removed };
@@ -78,6 +101,7 @@ export function createAccessStore(connections: Connections): AccessStore {
 
     insertUser: (row) => inserted<UserRow>(users, row),
     updateUser: (userId, change) => one(updateRow<UserRow>(users, userId, change)),
+    changeUserTeams: changed<UserRow, 'teams'>(users, 'teams'),
     deleteUsers: (userIds) => connections.transaction(async (session) => {
       const removed = await removeKeys(session, sql`user_id = ANY (${userIds}::text[])`);
       return { users: await remove(session, users, userIds), keys: removed };

@@ -73,7 +73,7 @@ test('keys of a LiteLLM database work here by the same secret, with their teams,
   expect(JSON.stringify(result)).not.toContain('sk-unhashed');
 });
 
-test('running it again changes nothing; what was changed, rotated or deleted here is left, unless overwriting is asked for', async () => {
+test('running it again changes nothing; what was changed here is left unless overwriting is asked for, and what was rotated here does not come back', async () => {
   await using into = await fresh();
   await importLiteLlm({ from, into, signal });
   const token = hashOf('sk-one');

@@ -49,11 +49,13 @@ export class FakeDatabase implements Database {
     listKeys: (filter, question) => Promise.resolve(pageOf([...this.keys.values()].filter((row) => matches(row, filter)), question)),
     insertTeam: (row) => insert(this.teams, 'team_id', row),
     updateTeam: (id, change) => update(this.teams, id, change),
+    changeTeamMembers: (id, change) => changeColumn(this.teams, id, 'members_with_roles', change),
     deleteTeams: (ids) => Promise.resolve({ keys: remove(this.keys, [...this.keys.values()].filter(({ team_id }) => team_id !== null && ids.includes(team_id)).map(({ token }) => token)), teams: remove(this.teams, ids) }),
     findTeam: (id) => Promise.resolve(structuredClone(this.teams.get(id))),
     listTeams: ({ user_id, ...filter }, question) => Promise.resolve(pageOf([...this.teams.values()].filter((row) => matches(row, filter) && (user_id === undefined || row.members_with_roles.some((member) => member.user_id === user_id))), question)),
     insertUser: (row) => insert(this.users, 'user_id', row),
     updateUser: (id, change) => update(this.users, id, change),
+    changeUserTeams: (id, change) => changeColumn(this.users, id, 'teams', change),
     deleteUsers: (ids) => Promise.resolve({ keys: remove(this.keys, [...this.keys.values()].filter(({ user_id }) => user_id !== null && ids.includes(user_id)).map(({ token }) => token)), users: remove(this.users, ids) }),
     findUser: (id) => Promise.resolve(structuredClone(this.users.get(id))),
     listUsers: ({ role, user_email }, question) => Promise.resolve(pageOf([...this.users.values()].filter((row) => matches(row, { user_role: role, user_email })), question)),
@@ -128,6 +130,15 @@ function update<Row extends object>(table: Map<string, Row>, id: string, change:
   if (row === undefined) return Promise.resolve(undefined);
   table.set(id, structuredClone({ ...row, ...change }));
   return Promise.resolve(structuredClone(table.get(id)));
+}
+
+/** Nothing else runs between reading and writing. */
+async function changeColumn<Row extends object, Column extends keyof Row>(table: Map<string, Row>, id: string, column: Column, change: (value: Row[Column]) => Row[Column]): Promise<{ before: Row; after: Row } | undefined> {
+  const before = structuredClone(table.get(id));
+  if (before === undefined) return undefined;
+  const value = change(before[column]);
+  table.set(id, structuredClone({ ...before, [column]: value }));
+  return Promise.resolve({ before, after: structuredClone({ ...before, [column]: value }) });
 }
 
 function remove<Row>(table: Map<string, Row>, ids: readonly string[]): Row[] {

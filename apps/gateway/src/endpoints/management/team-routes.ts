@@ -25,7 +25,7 @@ export const teamRoutes: readonly ManagementRoute[] = [
     method: 'post', path: '/team/update', tag: 'Teams', audience: 'admin', summary: 'Change a team; null takes a limit away', fields: teamUpdateFields,
     async handle(call) {
       const { team_id: id, ...fields } = call.fields;
-      const row = await changeTeam(call, { id, action: 'team.update', change: () => Promise.resolve(teamChange(fields, call.now)) });
+      const row = await changeTeam(call, { id, action: 'team.update', change: teamChange(fields, call.now) });
       return { team_id: id, data: teamView(row) };
     },
   }),
@@ -49,7 +49,7 @@ async function create(call: Call<typeof teamNewFields>): Promise<unknown> {
       ...NO_LIMITS, team_id: id, team_alias: null, models: [], aliases: {}, metadata: {}, model_max_budget: {}, spend: 0, budget_reset_at: null, blocked: false,
       ...teamChange(fields, call.now), members_with_roles: known.members, created_at: call.now, updated_at: call.now,
     });
-    return { row: made, madeUsers: await enrol(call, access, { id, users: known.users }) };
+    return { row: made, madeUsers: await enrol(access, { id, users: known.users }) };
   });
   auditUsers(call, madeUsers);
   call.audit('team.create', `team:${row.team_id}`, { after: teamRecord(row) });
@@ -67,17 +67,41 @@ function teamChange(fields: Omit<FieldsOf<typeof teamUpdateFields>, 'team_id'>, 
 }
 
 /** Changes one team: the keys of it see the change at once, on every replica. */
-async function changeTeam(call: ManagementCall<unknown>, { id, action, change }: { readonly id: string; readonly action: string; readonly change: (row: TeamRow, access: AccessStore) => Promise<TeamChange> }): Promise<TeamRow> {
-  const { before, row } = await call.run(async ({ access }) => {
+async function changeTeam(call: ManagementCall<unknown>, { id, action, change }: { readonly id: string; readonly action: string; readonly change: TeamChange }): Promise<TeamRow> {
+  const { before, after } = await call.run(async ({ access }) => {
     const found = await access.findTeam(id);
     if (found === undefined) throw teamNotFound(id);
-    const changed = await access.updateTeam(id, { ...await change(found, access), updated_at: call.now });
-    if (changed === undefined) throw teamNotFound(id);
-    return { before: found, row: changed };
+    const row = await access.updateTeam(id, { ...change, updated_at: call.now });
+    if (row === undefined) throw teamNotFound(id);
+    return { before: found, after: row };
   });
-  call.audit(action, `team:${id}`, difference(teamRecord(before), teamRecord(row)));
+  announce(call, { action, before, after });
+  return after;
+}
+
+interface MembersChange {
+  readonly id: string;
+  readonly action: string;
+  /** What needs the database; returns the change itself, which must be right for whatever others have changed meanwhile. */
+  readonly prepare: (team: TeamRow, access: AccessStore) => Promise<(members: readonly Member[]) => Member[]>;
+}
+
+/** Changes the members of a team: two at the same moment do not undo each other. */
+async function changeMembers(call: ManagementCall<unknown>, { id, action, prepare }: MembersChange): Promise<TeamRow> {
+  const { before, after } = await call.run(async ({ access }) => {
+    const found = await access.findTeam(id);
+    if (found === undefined) throw teamNotFound(id);
+    const changed = await access.changeTeamMembers(id, await prepare(found, access));
+    if (changed === undefined) throw teamNotFound(id);
+    return changed;
+  });
+  announce(call, { action, before, after });
+  return after;
+}
+
+function announce(call: ManagementCall<unknown>, { action, before, after }: { readonly action: string; readonly before: TeamRow; readonly after: TeamRow }): void {
+  call.audit(action, `team:${after.team_id}`, difference(teamRecord(before), teamRecord(after)));
   call.context.accessChanged(undefined);
-  return row;
 }
 
 async function remove(call: Call<typeof teamDeleteFields>): Promise<unknown> {
@@ -90,7 +114,7 @@ async function remove(call: Call<typeof teamDeleteFields>): Promise<unknown> {
       found.push(team);
     }
     const gone = await access.deleteTeams(ids);
-    for (const { user_id: userId } of found.flatMap(({ members_with_roles: members }) => members)) await leaveTeam(access, { userId, teamIds: ids, now: call.now });
+    for (const { user_id: userId } of found.flatMap(({ members_with_roles: members }) => members)) await leaveTeam(access, userId, ids);
     return gone;
   });
   for (const row of teams) call.audit('team.delete', `team:${row.team_id}`, { before: teamRecord(row) });
@@ -100,22 +124,27 @@ async function remove(call: Call<typeof teamDeleteFields>): Promise<unknown> {
 }
 
 async function setBlocked(call: Call<typeof teamBlockFields>, blocked: boolean): Promise<unknown> {
-  return teamView(await changeTeam(call, { id: call.fields.team_id, action: blocked ? 'team.block' : 'team.unblock', change: () => Promise.resolve({ blocked }) }));
+  return teamView(await changeTeam(call, { id: call.fields.team_id, action: blocked ? 'team.block' : 'team.unblock', change: { blocked } }));
 }
 
 async function addMembers(call: Call<typeof teamMemberAddFields>): Promise<unknown> {
   const { team_id: id, member } = call.fields;
   let madeUsers: readonly UserRow[] = [];
   let added: readonly UserRow[] = [];
-  const row = await changeTeam(call, {
+  const row = await changeMembers(call, {
     id, action: 'team.member_add',
-    async change(team, access) {
+    async prepare(team, access) {
       const { members, users } = await knownMembers(call, access, Array.isArray(member) ? member : [member]);
-      const again = members.find(({ user_id }) => team.members_with_roles.some((existing) => existing.user_id === user_id));
-      if (again !== undefined) throw new AppError('invalid_request', '400', `User '${again.user_id}' already in team. Existing members: see /team/info.`, { param: 'member', type: 'team_member_already_in_team' });
-      madeUsers = await enrol(call, access, { id, users });
+      const join = (present: readonly Member[]): Member[] => {
+        const again = members.find(({ user_id }) => present.some((existing) => existing.user_id === user_id));
+        if (again !== undefined) throw new AppError('invalid_request', '400', `User '${again.user_id}' already in team. Existing members: see /team/info.`, { param: 'member', type: 'team_member_already_in_team' });
+        return [...present, ...members];
+      };
+      // Before any user is written: what is refused changes nothing.
+      join(team.members_with_roles);
+      madeUsers = await enrol(access, { id, users });
       added = users.map(({ row: user }) => user);
-      return { members_with_roles: [...team.members_with_roles, ...members] };
+      return join;
     },
   });
   auditUsers(call, madeUsers);
@@ -124,12 +153,12 @@ async function addMembers(call: Call<typeof teamMemberAddFields>): Promise<unkno
 
 async function removeMember(call: Call<typeof teamMemberDeleteFields>): Promise<unknown> {
   const { team_id: id } = call.fields;
-  const row = await changeTeam(call, {
+  const row = await changeMembers(call, {
     id, action: 'team.member_delete',
-    async change(team, access) {
+    async prepare(team, access) {
       const { user_id: userId } = await memberOf(access, team, call.fields);
-      await leaveTeam(access, { userId, teamIds: [id], now: call.now });
-      return { members_with_roles: team.members_with_roles.filter(({ user_id }) => user_id !== userId) };
+      await leaveTeam(access, userId, [id]);
+      return (members) => members.filter(({ user_id }) => user_id !== userId);
     },
   });
   return teamView(row);
@@ -138,13 +167,13 @@ async function removeMember(call: Call<typeof teamMemberDeleteFields>): Promise<
 async function updateMember(call: Call<typeof teamMemberUpdateFields>): Promise<unknown> {
   const { team_id: id, role } = call.fields;
   let member: Member | undefined;
-  await changeTeam(call, {
+  await changeMembers(call, {
     id, action: 'team.member_update',
-    async change(team, access) {
+    async prepare(team, access) {
       const found = await memberOf(access, team, call.fields);
       const next = { ...found, role: role ?? found.role };
       member = next;
-      return { members_with_roles: team.members_with_roles.map((each) => (each.user_id === next.user_id ? next : each)) };
+      return (members) => members.map((each) => (each.user_id === next.user_id ? { ...each, role: role ?? each.role } : each));
     },
   });
   return { team_id: id, user_id: member?.user_id, user_email: call.fields.user_email ?? null, role: member?.role, max_budget_in_team: null };
@@ -189,11 +218,11 @@ async function knownMembers(call: ManagementCall<unknown>, access: AccessStore, 
 }
 
 /** Writes the team into its users; makes those that are new. Returns the new ones. */
-async function enrol(call: ManagementCall<unknown>, access: AccessStore, { id, users }: { readonly id: string; readonly users: readonly { readonly row: UserRow; readonly isNew: boolean }[] }): Promise<UserRow[]> {
+async function enrol(access: AccessStore, { id, users }: { readonly id: string; readonly users: readonly { readonly row: UserRow; readonly isNew: boolean }[] }): Promise<UserRow[]> {
   const made: UserRow[] = [];
   for (const { row, isNew } of users) {
     if (isNew) made.push(await access.insertUser({ ...row, teams: [id] }));
-    else await joinTeam(access, row, { teamIds: [id], now: call.now });
+    else await joinTeam(access, row.user_id, [id]);
   }
   return made;
 }

@@ -36,7 +36,7 @@ async function create(call: Call<typeof userNewFields>): Promise<unknown> {
     }
     for (const team of teamIds) if (await access.findTeam(team) === undefined) throw new AppError('not_found', '404', `Team not found, passed team id: ${team}.`, { param: 'teams' });
     const user = await access.insertUser({ ...userRow(id, fields, call.now), teams: teamIds });
-    for (const team of teamIds) await setMembership(access, { teamId: team, userId: id, isMember: true, now: call.now });
+    for (const team of teamIds) await setMembership(access, { teamId: team, userId: id, isMember: true });
     // LiteLLM gives the first key of a user the user's models; its budget and limits stay with the user, where they count for all keys together.
     const keyFields = withinKeyBounds(withKeyDefaults({ user_id: id, team_id, key_alias, duration, models: fields.models }, settings), settings, { fill: true, now: call.now });
     return { user, key: key === undefined ? undefined : await access.insertKey(keyRow(key, keyFields, call)) };
@@ -74,7 +74,7 @@ async function remove(call: Call<typeof userDeleteFields>): Promise<unknown> {
     for (const user of found) {
       const { rows } = await access.listTeams({ user_id: user.user_id }, { page: 1, size: 500 });
       const teamIds = new Set([...user.teams, ...rows.map(({ team_id }) => team_id)]);
-      for (const teamId of teamIds) await setMembership(access, { teamId, userId: user.user_id, isMember: false, now: call.now });
+      for (const teamId of teamIds) await setMembership(access, { teamId, userId: user.user_id, isMember: false });
     }
     return access.deleteUsers(ids);
   });
@@ -109,11 +109,12 @@ async function list(call: Call<typeof userListQuery>): Promise<unknown> {
   return { users: rows.map(userView), total, page, page_size: size, total_pages: Math.ceil(total / size) };
 }
 
-async function setMembership(access: AccessStore, { teamId, userId, isMember, now }: { readonly teamId: string; readonly userId: string; readonly isMember: boolean; readonly now: Date }): Promise<void> {
-  const team = await access.findTeam(teamId);
-  if (team === undefined || team.members_with_roles.some(({ user_id }) => user_id === userId) === isMember) return;
-  const others = team.members_with_roles.filter(({ user_id }) => user_id !== userId);
-  await access.updateTeam(teamId, { members_with_roles: isMember ? [...others, { user_id: userId, role: 'user' }] : others, updated_at: now });
+async function setMembership(access: AccessStore, { teamId, userId, isMember }: { readonly teamId: string; readonly userId: string; readonly isMember: boolean }): Promise<void> {
+  await access.changeTeamMembers(teamId, (members) => {
+    if (members.some(({ user_id }) => user_id === userId) === isMember) return members;
+    const others = members.filter(({ user_id }) => user_id !== userId);
+    return isMember ? [...others, { user_id: userId, role: 'user' }] : others;
+  });
 }
 
 async function byEmail(access: AccessStore, email: string | null | undefined): Promise<UserRow | undefined> {

@@ -22,13 +22,11 @@ export function userRow(userId: string, fields: UserFields, now: Date): UserRow 
   };
 }
 
-export async function joinTeam(access: AccessStore, user: UserRow, { teamIds, now }: { readonly teamIds: readonly string[]; readonly now: Date }): Promise<void> {
-  await access.updateUser(user.user_id, { teams: [...new Set([...user.teams, ...teamIds])], updated_at: now });
+export async function joinTeam(access: AccessStore, userId: string, teamIds: readonly string[]): Promise<void> {
+  await access.changeUserTeams(userId, (teams) => [...new Set([...teams, ...teamIds])]);
 }
 
 /** Takes teams out of a user's list; a user that is not there has none. */
-export async function leaveTeam(access: AccessStore, { userId, teamIds, now }: { readonly userId: string; readonly teamIds: readonly string[]; readonly now: Date }): Promise<void> {
-  const user = await access.findUser(userId);
-  if (user?.teams.some((team) => teamIds.includes(team)) !== true) return;
-  await access.updateUser(userId, { teams: user.teams.filter((team) => !teamIds.includes(team)), updated_at: now });
+export async function leaveTeam(access: AccessStore, userId: string, teamIds: readonly string[]): Promise<void> {
+  await access.changeUserTeams(userId, (teams) => (teams.some((team) => teamIds.includes(team)) ? teams.filter((team) => !teamIds.includes(team)) : teams));
 }
