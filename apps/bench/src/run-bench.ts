@@ -124,7 +124,7 @@ async function profileAll(arena: Arena, available: readonly Contestant[], option
 /** Only Node programs have such profiles; without `--only` the one of interest is ours. */
 function profiled(name: string, { only, quick }: BenchOptions): boolean {
   if (name === 'pointsman') return true;
-  return !quick && only.length < contestants.length && ['bare', 'bare-pipeline', 'pointsman-no-otlp', 'portkey'].includes(name);
+  return !quick && only.length < contestants.length && ['bare', 'bare-pipeline', 'pointsman-no-otlp', 'pointsman-state', 'portkey'].includes(name);
 }
 
 async function memoryAll(arena: Arena, available: readonly Contestant[]): Promise<readonly MemoryGrowth[]> {

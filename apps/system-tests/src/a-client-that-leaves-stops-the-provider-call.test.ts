@@ -63,8 +63,8 @@ describe('a client that leaves', () => {
     await eventually(async () => expect(await activeStreams()).toBe(0));
     await eventually(async () => expect(await gateway.metric('gateway_streams_ended_total', { model, outcome: 'client_gone' })).toBe(1));
     expect(await gateway.metric('active_streams_count')).toBe(0);
-    expect(await gateway.metric('gateway_tokens_total', { model, type: 'completion' })).toBe(3);
-    expect(await gateway.metric('gateway_spend_usd_total', { model })).toBeCloseTo(4 * 0.001 + 3 * 0.01, 9);
+    expect(await gateway.metric('gateway_tokens_total', { model, type: 'completion' })).toBe(4);
+    expect(await gateway.metric('gateway_spend_usd_total', { model })).toBeCloseTo(12 * 0.001 + 4 * 0.01, 9);
     expect(await gateway.metric('gateway_provider_attempts_total', { model, outcome: 'cancelled' })).toBe(1);
   });
 

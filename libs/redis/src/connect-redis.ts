@@ -4,6 +4,7 @@ import type { ConnectionOptions } from 'node:tls';
 import { backoffMs } from '@pointsman/timing';
 import { Cluster, Command, Redis, type ClusterOptions, type RedisOptions } from 'ioredis';
 import { encodeCommand } from './encode-command.ts';
+import { OutgoingBytes } from './outgoing-bytes.ts';
 import { parseRedisUrl, type RedisTarget } from './parse-redis-url.ts';
 import { RedisUnavailableError } from './redis-unavailable-error.ts';
 import { ReplyError, ReplyParser, type Reply } from './reply-parser.ts';
@@ -81,7 +82,8 @@ class Connection implements RedisConnection {
   #pending: (Pending | undefined)[] = [];
   #head = 0;
   #watching = false;
-  #corked: Duplex | undefined;
+  /** What this turn sends; lost with the connection it was meant for. */
+  readonly #out = new OutgoingBytes();
   #stream: Duplex | undefined;
   #turnEnd: (() => void)[] = [];
   #turnScheduled = false;
@@ -148,12 +150,8 @@ class Connection implements RedisConnection {
     if (!this.#watching) this.#watch(this.#timeoutMs);
     const stream = this.#stream;
     if (stream === undefined) return this.#sendToCluster(name, args, pending);
-    if (this.#corked !== stream) {
-      stream.cork();
-      this.#corked = stream;
-      this.#scheduleTurnEnd();
-    }
-    encodeCommand(stream, name, args);
+    this.#scheduleTurnEnd();
+    encodeCommand(this.#out, name, args);
   }
 
   #sendToCluster(name: string, args: readonly CommandArgument[], pending: Pending): void {
@@ -172,6 +170,7 @@ class Connection implements RedisConnection {
     const stream: unknown = Reflect.get(this.#client, 'stream');
     if (!(stream instanceof Duplex)) throw new Error('ioredis keeps its stream elsewhere in this version.');
     stream.removeAllListeners('data');
+    this.#out.take();
     const parser = new ReplyParser({ nextIsBinary: () => this.#pending[this.#head]?.binary ?? false, onReply: (reply) => this.#settleOldest(reply) });
     stream.on('data', (chunk: Buffer) => {
       try {
@@ -330,9 +329,17 @@ class Connection implements RedisConnection {
       for (const flush of flushes) flush();
       this.#turnScheduled = false;
     }
-    const corked = this.#corked;
-    this.#corked = undefined;
-    corked?.uncork();
+    const chunks = this.#out.take();
+    const stream = this.#stream;
+    if (stream === undefined || chunks.length === 0) return;
+    const [first] = chunks;
+    if (chunks.length === 1 && first !== undefined) {
+      stream.write(first);
+      return;
+    }
+    stream.cork();
+    for (const chunk of chunks) stream.write(chunk);
+    stream.uncork();
   };
 
   /** One timer for all commands: looks at the oldest one that is not answered when its time is up. */

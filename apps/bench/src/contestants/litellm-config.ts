@@ -5,7 +5,7 @@ import { requestedModel } from './contestant.ts';
  * The configuration file that Pointsman and LiteLLM both run with, to the letter: two deployments of one model, so that there is a decision to make.
  * JSON is YAML, so no YAML writer is needed.
  */
-export function gatewayConfig(upstreamUrl: string): string {
+export function gatewayConfig(upstreamUrl: string, more: object = {}): string {
   const deployment = (id: string): unknown => ({
     model_name: requestedModel,
     litellm_params: { model: `openai/${requestedModel}`, api_base: `${upstreamUrl}/v1`, api_key: 'sk-upstream' },
@@ -16,6 +16,7 @@ export function gatewayConfig(upstreamUrl: string): string {
       model_list: [deployment('bench-a'), deployment('bench-b')],
       router_settings: { routing_strategy: 'simple-shuffle' },
       general_settings: { master_key: 'os.environ/LITELLM_MASTER_KEY' },
+      ...more,
     },
     undefined,
     2,

@@ -1,17 +1,54 @@
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { startPostgres, startRedis } from '@pointsman/testing';
 import { startProcess } from '../measure/start-process.ts';
 import type { Contestant } from './contestant.ts';
 import { gatewayConfig, newMasterKey } from './litellm-config.ts';
 
 const program = fileURLToPath(new URL('../../../gateway/src/main.ts', import.meta.url));
 
-/** Without a bound V8 doubles its young generation to two halves of 64 MB at some point under load: one step in memory that is no leak but looks like one. */
-const nodeFlags: readonly string[] = ['--max-semi-space-size=32'];
+interface Variant {
+  readonly name: string;
+  readonly about: string;
+  readonly exportsSpans: boolean;
+  readonly quick: boolean;
+  /** A real PostgreSQL and Redis, a virtual key with limits and a budget, and the response cache on Redis. */
+  readonly hasState?: boolean;
+}
 
-function pointsmanWith({ name, about, exportsSpans, quick }: { readonly name: string; readonly about: string; readonly exportsSpans: boolean; readonly quick: boolean }): Contestant {
+const CACHE_ON_REDIS = { litellm_settings: { cache: true, cache_params: { type: 'redis', ttl: 120 } } };
+/** Limits that are asked every time and never met. */
+const HIGH_LIMITS = { rpm_limit: 100_000_000, tpm_limit: 100_000_000_000, max_budget: 1_000_000 };
+
+interface State extends AsyncDisposable {
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+async function startState(): Promise<State> {
+  const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
+  return {
+    environment: { DATABASE_URL: postgres.url, REDIS_URL: redis.url },
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all([postgres[Symbol.asyncDispose](), redis[Symbol.asyncDispose]()]);
+    },
+  };
+}
+
+/** Waits until the gateway has its database, and makes a key there. */
+async function limitedKey(url: URL, masterKey: string): Promise<string> {
+  for (let tries = 0; ; tries += 1) {
+    const response = await fetch(new URL('/key/generate', url), { method: 'POST', headers: { authorization: `Bearer ${masterKey}`, 'content-type': 'application/json' }, body: JSON.stringify(HIGH_LIMITS) });
+    const body: unknown = await response.json();
+    if (response.ok && typeof body === 'object' && body !== null && 'key' in body && typeof body.key === 'string') return body.key;
+    if (tries === 100) throw new Error(`No key was made: ${JSON.stringify(body)}`);
+    await sleep(100);
+  }
+}
+
+function pointsmanWith({ name, about, exportsSpans, quick, hasState = false }: Variant): Contestant {
   return {
     name,
     about,
@@ -25,10 +62,11 @@ function pointsmanWith({ name, about, exportsSpans, quick }: { readonly name: st
       const masterKey = newMasterKey();
       const config = join(directory, 'config.yaml');
       const folders = { RUN_DIR: join(directory, 'run'), POINTSMAN_HOME: join(directory, 'home'), MODELS_DIR: join(directory, 'models') };
-      await Promise.all([writeFile(config, gatewayConfig(upstreamUrl)), ...Object.values(folders).map((folder) => mkdir(folder))]);
+      await Promise.all([writeFile(config, gatewayConfig(upstreamUrl, hasState ? CACHE_ON_REDIS : {})), ...Object.values(folders).map((folder) => mkdir(folder))]);
+      const state = hasState ? await startState() : undefined;
       const started = startProcess({
         command: process.execPath,
-        arguments: [...nodeFlags, ...nodeArguments, program],
+        arguments: [...nodeArguments, program],
         core,
         directory,
         environment: {
@@ -36,16 +74,26 @@ function pointsmanWith({ name, about, exportsSpans, quick }: { readonly name: st
           PORT: '0',
           CONFIG_PATH: config,
           LITELLM_MASTER_KEY: masterKey,
-          DATABASE_URL: 'none',
+          ...(state?.environment ?? { DATABASE_URL: 'none' }),
           ...folders,
           ...(exportsSpans ? { OTEL_EXPORTER_OTLP_ENDPOINT: otlpUrl, OTEL_TRACES_SAMPLER: 'always_on' } : {}),
         },
       });
-      const url = new URL(await started.listening(60_000));
-      // A gateway that listens on every address says so; the load goes over loopback.
-      if (url.hostname === '0.0.0.0' || url.hostname === '[::]' || url.hostname === 'localhost') url.hostname = '127.0.0.1';
-      await started.answering(new URL('/health/readiness', url).href, 30_000).catch(() => undefined);
-      return { baseUrl: url.origin, headers: { authorization: `Bearer ${masterKey}` }, pid: started.pid, stop: started.stop };
+      const stop = async (): Promise<void> => {
+        await started.stop();
+        await state?.[Symbol.asyncDispose]();
+      };
+      try {
+        const url = new URL(await started.listening(60_000));
+        // A gateway that listens on every address says so; the load goes over loopback.
+        if (url.hostname === '0.0.0.0' || url.hostname === '[::]' || url.hostname === 'localhost') url.hostname = '127.0.0.1';
+        await started.answering(new URL('/health/readiness', url).href, 30_000).catch(() => undefined);
+        const key = state === undefined ? masterKey : await limitedKey(url, masterKey);
+        return { baseUrl: url.origin, headers: { authorization: `Bearer ${key}` }, pid: started.pid, stop };
+      } catch (error) {
+        await stop();
+        throw error;
+      }
     },
   };
 }
@@ -53,7 +101,7 @@ function pointsmanWith({ name, about, exportsSpans, quick }: { readonly name: st
 /** This repository's gateway as it is deployed. */
 export const pointsman = pointsmanWith({
   name: 'pointsman',
-  about: 'this gateway, started with --max-semi-space-size=32: key check, limits, routing decision, metrics, a span per request exported by OTLP',
+  about: 'this gateway: key check, limits, routing decision, metrics, a span per request exported by OTLP',
   exportsSpans: true,
   quick: true,
 });
@@ -64,4 +112,13 @@ export const pointsmanNoExport = pointsmanWith({
   about: 'the same gateway without an OTLP endpoint',
   exportsSpans: false,
   quick: false,
+});
+
+/** With everything that replicas share. */
+export const pointsmanWithState = pointsmanWith({
+  name: 'pointsman-state',
+  about: 'the same gateway with a virtual key from PostgreSQL, two limits and a budget counted in Redis, a response cache on Redis that misses, and the spend ledger',
+  exportsSpans: true,
+  quick: false,
+  hasState: true,
 });

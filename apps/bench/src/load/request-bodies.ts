@@ -6,9 +6,22 @@ const objects = ['the quarterly figures', 'a delayed shipment', 'the clause abou
 const endings = ['before the meeting starts', 'without naming a source', 'in plain English', 'and asks for a second opinion', 'because nobody else did', 'although 42 of 97 replies differ', 'as agreed in March', 'for the second time this week'];
 const bodiesPerScenario = 8;
 
+/** Seven digits that `withSeed` replaces, so that no two requests are the same to a cache. */
+const FIRST_SEED = 1_000_000;
+const SEED_FIELD = Buffer.from(`"seed":${String(FIRST_SEED)}`);
+const SEEDS = 9_000_000;
+
+/** A copy of a request whose body has a seed of its own: the n-th of 9 million. */
+export function withSeed(request: Buffer, n: number): Buffer {
+  const copy = Buffer.from(request);
+  const at = copy.lastIndexOf(SEED_FIELD);
+  copy.write(String(FIRST_SEED + (n % SEEDS)), at + SEED_FIELD.length - 7, 'latin1');
+  return copy;
+}
+
 /**
  * Request bodies of a scenario: OpenAI chat requests in English-like text with line breaks, quotes and a few characters outside ASCII,
- * since escapes are what a JSON parser spends its time on. Several, so that no contestant answers from a cache; the same in every run.
+ * since escapes are what a JSON parser spends its time on. Several, the same in every run.
  */
 export function requestBodies(scenario: Scenario, model: string): readonly Buffer[] {
   return Array.from({ length: bodiesPerScenario }, (_, variant) =>
@@ -21,6 +34,7 @@ export function requestBodies(scenario: Scenario, model: string): readonly Buffe
         ],
         temperature: 0.7,
         max_tokens: 256,
+        seed: FIRST_SEED,
         ...(scenario.stream ? { stream: true, stream_options: { include_usage: true } } : {}),
       }),
     ),

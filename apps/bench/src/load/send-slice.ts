@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { percentile } from '../measure/statistics.ts';
 import { checkCompletion, checkStream } from './check-reply.ts';
+import { withSeed } from './request-bodies.ts';
 import { HttpMessageReader, headerValue } from './http-message-reader.ts';
 
 /** What to send: a fixed count of requests over kept-alive connections, each sending its next request when the last was answered. */
@@ -39,6 +40,9 @@ const maxProblems = 3;
 const maxFailures = 20;
 /** Every reply is checked; every so many-th is also parsed and compared in full. */
 const thoroughEvery = 25;
+
+/** Over all slices of this process: what was sent once is not sent again. */
+let everSent = 0;
 
 /** Raw sockets rather than an HTTP client: per request it must cost far less than what is measured. */
 export function sendSlice(slice: Slice): Promise<SliceResult> {
@@ -107,7 +111,8 @@ export function sendSlice(slice: Slice): Promise<SliceResult> {
         isWaiting = true;
         [status, mustClose, pieces, firstByteAt, readsOfReply] = [0, false, [], 0, 0];
         sentAt = performance.now();
-        socket.write(request);
+        everSent += 1;
+        socket.write(withSeed(request, everSent));
       };
       const reader = new HttpMessageReader({
         onHead(head) {

@@ -13,7 +13,8 @@ export function encodeStoredReply(key: string, { pieces, storedAtMs, modelId, us
   const head = JSON.stringify({ key, at: storedAtMs, model: modelId, usage, estimated: usageEstimated, finish: finishReason, id: responseId });
   const headBytes = Buffer.byteLength(head);
   const lengths = pieces.map((piece) => Buffer.byteLength(piece));
-  const bytes = Buffer.allocUnsafeSlow(lengths.reduce((sum, length) => sum + LENGTH_BYTES + length, PREFIX_BYTES + headBytes));
+  // Small ones come out of Node's pool: a store that keeps them copies them.
+  const bytes = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + LENGTH_BYTES + length, PREFIX_BYTES + headBytes));
   bytes.writeUInt8(VERSION, 0);
   bytes.writeUInt32BE(headBytes, 5);
   let at = PREFIX_BYTES + bytes.write(head, PREFIX_BYTES);

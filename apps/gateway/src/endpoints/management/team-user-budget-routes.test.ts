@@ -36,6 +36,21 @@ test('members come with their users, once, and go without a trace', async () => 
   expect(managed.database.users.get('new')?.teams).toEqual([]);
 });
 
+test('of many members who come at the same moment none is lost, and one who comes twice is refused once', async () => {
+  await using managed = await startManagedGateway();
+  await managed.post('/team/new', { team_id: 't', members_with_roles: [{ user_id: 'gone', role: 'user' }] });
+  const names = Array.from({ length: 8 }, (_, index) => `m${index}`);
+  const replies = await Promise.all([
+    ...names.map((user_id) => managed.post('/team/member_add', { team_id: 't', member: { user_id, role: 'user' } })), managed.post('/team/member_delete', { team_id: 't', user_id: 'gone' }),
+  ]);
+  expect(replies.map(({ status }) => status)).toEqual(replies.map(() => 200));
+  expect(new Set(managed.database.teams.get('t')?.members_with_roles.map(({ user_id }) => user_id))).toEqual(new Set(names));
+  await managed.post('/user/new', { user_id: 'twice', auto_create_key: false });
+  const twice = await Promise.all([1, 2].map(() => managed.post('/team/member_add', { team_id: 't', member: { user_id: 'twice', role: 'user' } })));
+  expect(twice.map(({ status }) => status).toSorted()).toEqual([200, 400]);
+  expect(managed.database.teams.get('t')?.members_with_roles.filter(({ user_id }) => user_id === 'twice')).toHaveLength(1);
+});
+
 test('a user is made with a key, changed, listed, and deleted with its keys and memberships', async () => {
   await using managed = await startManagedGateway();
   await foundCompany(managed);
