@@ -8,7 +8,7 @@ const rooms = [
   { names: ['express'], allow: ['apps/gateway/src/http/**', 'apps/gateway/src/endpoints/**', 'apps/bench/**'], why: 'express lives in the gateway http room.' },
   { names: ['ioredis'], allow: ['libs/redis/**'], why: 'ioredis lives in libs/redis.' },
   { names: ['redlock'], allow: ['libs/locking/**'], why: 'redlock lives in libs/locking.' },
-  { names: ['kysely', 'pg'], allow: ['libs/database/**'], why: 'SQL lives in libs/database.' },
+  { names: ['kysely', 'pg', '@electric-sql/pglite'], allow: ['libs/database/**'], why: 'SQL lives in libs/database.' },
   { names: ['onnxruntime-node'], allow: ['libs/routing/src/onnx/**'], why: 'ONNX lives in libs/routing/src/onnx.' },
   { names: ['prom-client'], allow: ['libs/telemetry/**'], why: 'Metrics are created in libs/telemetry.' },
 ];

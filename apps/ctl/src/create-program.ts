@@ -1,8 +1,11 @@
 import { Command } from 'commander';
 import type { AddCommand, CommandContext } from './command-context.ts';
+import { addAudit } from './commands/audit.ts';
+import { addImport } from './commands/import.ts';
+import { addKeys } from './commands/keys.ts';
 import { addValidateConfig } from './commands/validate-config.ts';
 
-const COMMANDS: readonly AddCommand[] = [addValidateConfig];
+const COMMANDS: readonly AddCommand[] = [addValidateConfig, addKeys, addImport, addAudit];
 
 /** The `pointsman` command line. Throws commander's `CommanderError` instead of ending the process. */
 export function createProgram(context: CommandContext): Command {

@@ -10,7 +10,7 @@ import {
 import { CircuitBreaker, CircuitBreakers, Cooldowns, RetryBudget, type BreakerPermit } from '@pointsman/resilience';
 import { Decider, DeploymentStats, type Candidate, type Strategy } from '@pointsman/routing';
 import type { JsonObject, JsonValue } from '@pointsman/schemas';
-import { startTelemetry, type AttributeValue, type Span } from '@pointsman/telemetry';
+import { startTelemetry, type AttributeSet, type AttributeValue, type Span } from '@pointsman/telemetry';
 import { systemClock } from '@pointsman/timing';
 import type { SseEvent, Usage } from '@pointsman/wire-formats';
 import { MasterKeyStore, type KeyStore } from './access/key-store.ts';
@@ -146,6 +146,10 @@ export class FakeSpan implements Span {
 
   set(key: string, value: AttributeValue | undefined): void {
     if (value !== undefined) this.attributes.set(key, value);
+  }
+
+  add({ list }: AttributeSet): void {
+    for (let index = 0; index + 1 < list.length; index += 2) this.set(String(list[index]), list[index + 1]);
   }
 
   child(name: string): FakeSpan {

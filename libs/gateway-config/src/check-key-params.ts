@@ -14,10 +14,9 @@ export function checkKeyParams(litellm: JsonObject, findings: Findings): void {
     const params = litellm[name];
     if (!isJsonObject(params)) continue;
     const path: Path = ['litellm_settings', name];
-    const before = findings.problems.length;
-    // Fields without effect are no news among the defaults; a bound without effect guards nothing, so that one is refused.
+    // A default without effect is only worth a warning; a bound without effect guards nothing and is refused.
     checkKeys(params, path, { known: Object.keys(shape), ...(shape === keyDefaultsShape ? { ignored: KEY_FIELDS_WITHOUT_EFFECT } : {}) }, findings);
-    const isWrong = findings.problems.length > before || findings.problems.some((problem) => problem.path[0] === path[0] && problem.path[1] === name);
+    const isWrong = findings.problems.some((problem) => problem.path[0] === path[0] && problem.path[1] === name);
     if (!isWrong) checkTexts(params, path, findings);
   }
 }

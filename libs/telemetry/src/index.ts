@@ -1,3 +1,4 @@
+export { AttributeSet, AttributeSets } from './attribute-set.ts';
 export { startTelemetry, type Telemetry, type TelemetrySettings } from './start-telemetry.ts';
 export { createLogger, LOG_LEVELS, type LineLevel, type LogFields, type Logger, type LoggerSettings, type LogLevel, type StateReporter } from './logger.ts';
 export { MASK, Secret } from './secret.ts';

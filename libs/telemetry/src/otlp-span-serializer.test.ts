@@ -1,6 +1,7 @@
 import { ProtobufTraceSerializer } from '@opentelemetry/otlp-transformer';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { describe, expect, test } from 'vitest';
+import { AttributeSet } from './attribute-set.ts';
 import { SpanEncoder } from './otlp-span-serializer.ts';
 import type { RecordedSpan } from './recorded-span.ts';
 import { createSampler } from './sampler.ts';
@@ -69,6 +70,20 @@ describe('the bytes on the wire are those of the SDK', () => {
     const span = traces.begin('chat');
     span.set('key', value);
     span.end();
+    expectSameBytes(spans);
+  });
+
+  test('for attributes that several spans share, the first time and every other time', () => {
+    const { traces, spans } = recorder();
+    const shared = AttributeSet.of({ 'llm.provider': 'openai', left: undefined, 'router.candidates': ['a', 'ü'], 'router.scores': [0.5, 1] });
+    for (let index = 0; index < 3; index += 1) {
+      const span = traces.begin('chat');
+      span.set('own', index);
+      span.add(shared);
+      span.add(AttributeSet.of({ 'http.route': '/v1/chat/completions' }));
+      span.end();
+    }
+    expect(spans[2]?.attributes).toEqual({ 'llm.provider': 'openai', 'router.candidates': ['a', 'ü'], 'router.scores': [0.5, 1], 'http.route': '/v1/chat/completions', own: 2 });
     expectSameBytes(spans);
   });
 

@@ -1,5 +1,6 @@
 import type { InstrumentationScope } from '@opentelemetry/core';
 import type { Resource } from '@opentelemetry/resources';
+import type { AttributeSet } from './attribute-set.ts';
 import { ProtobufWriter } from './protobuf-writer.ts';
 import type { RecordedSpan } from './recorded-span.ts';
 import type { AttributeValue } from './span.ts';
@@ -61,6 +62,18 @@ function writeAttribute(writer: ProtobufWriter, tag: number, key: string, value:
   writer.close(pair);
 }
 
+/** Shared attributes: encoded by the first span that has them, copied by all others. */
+function writeSet(writer: ProtobufWriter, set: AttributeSet): void {
+  if (set.encoded !== undefined) {
+    writer.bytes(set.encoded);
+    return;
+  }
+  const start = writer.position;
+  const { list } = set;
+  for (let index = 0; index + 1 < list.length; index += 2) writeAttribute(writer, (9 << 3) | DELIMITED, list[index] as string, list[index + 1] as AttributeValue);
+  set.encoded = Buffer.from(writer.written().subarray(start));
+}
+
 function writeSpan(writer: ProtobufWriter, span: RecordedSpan): void {
   writer.byte((1 << 3) | DELIMITED);
   writer.hex(span.traceId);
@@ -83,6 +96,7 @@ function writeSpan(writer: ProtobufWriter, span: RecordedSpan): void {
   writer.epochMs(span.startMs);
   writer.byte((8 << 3) | FIXED64);
   writer.epochMs(span.endMs);
+  for (const set of span.attributeSets) writeSet(writer, set);
   const attributes = span.attributeList;
   for (let index = 0; index + 1 < attributes.length; index += 2) {
     writeAttribute(writer, (9 << 3) | DELIMITED, attributes[index] as string, attributes[index + 1] as AttributeValue);

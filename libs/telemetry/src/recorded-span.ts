@@ -2,6 +2,7 @@ import { SpanKind, SpanStatusCode, TraceFlags, type Attributes, type HrTime, typ
 import type { InstrumentationScope } from '@opentelemetry/core';
 import type { Resource } from '@opentelemetry/resources';
 import type { ReadableSpan, TimedEvent } from '@opentelemetry/sdk-trace';
+import type { AttributeSet } from './attribute-set.ts';
 import { ERROR_TYPE } from './attribute-names.ts';
 import type { AttributeValue, Span, SpanKindName } from './span.ts';
 import type { TraceIds } from './trace-ids.ts';
@@ -62,6 +63,8 @@ export class RecordedSpan implements Span, ReadableSpan {
   endMs = 0;
   /** Key, value, key, value … */
   readonly attributeList: (string | AttributeValue)[] = [];
+  /** Attributes shared with other spans; they come before the list. */
+  readonly attributeSets: AttributeSet[] = [];
   statusCode: SpanStatusCode = SpanStatusCode.UNSET;
   statusMessage: string | undefined = undefined;
   droppedAttributesCount = 0;
@@ -107,6 +110,10 @@ export class RecordedSpan implements Span, ReadableSpan {
     }
     if (list.length >= MAX_ATTRIBUTES * 2) this.droppedAttributesCount += 1;
     else list.push(key, bounded(value));
+  }
+
+  add(set: AttributeSet): void {
+    if (this.endMs === 0) this.attributeSets.push(set);
   }
 
   child(name: string, kind: 'internal' | 'client'): RecordedSpan {
@@ -179,6 +186,9 @@ export class RecordedSpan implements Span, ReadableSpan {
 
   get attributes(): Attributes {
     const attributes: Record<string, AttributeValue> = {};
+    for (const { list } of this.attributeSets) {
+      for (let index = 0; index + 1 < list.length; index += 2) attributes[String(list[index])] = list[index + 1] as AttributeValue;
+    }
     for (let index = 0; index + 1 < this.attributeList.length; index += 2) {
       attributes[String(this.attributeList[index])] = this.attributeList[index + 1] as AttributeValue;
     }

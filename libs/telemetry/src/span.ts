@@ -1,3 +1,5 @@
+import type { AttributeSet } from './attribute-set.ts';
+
 /** What an attribute of a span may hold. */
 export type AttributeValue = string | number | boolean | readonly string[] | readonly number[];
 export type SpanKindName = 'server' | 'client' | 'internal';
@@ -21,6 +23,8 @@ export interface Span {
   readonly tracestate: string | undefined;
   /** Sets an attribute; the last value of a key counts, `undefined` is ignored. Long strings are cut at 4,096 characters; 96 attributes are kept. */
   set(key: string, value: AttributeValue | undefined): void;
+  /** Adds attributes that other spans have too. A key of the set must not be set otherwise on this span. */
+  add(set: AttributeSet): void;
   /** Starts a span below this one. */
   child(name: string, kind: 'internal' | 'client'): Span;
   /** Notes something that happened now. 32 events are kept. */

@@ -30,6 +30,7 @@ export class UnrecordedSpan implements Span {
   }
 
   set(): void {}
+  add(): void {}
   addEvent(): void {}
   fail(): void {}
   end(): void {}

@@ -18,6 +18,8 @@ export { freePort } from './free-port.ts';
 export { readProcessTree, type ProcessTreeUse } from './process-tree.ts';
 export { spawnApp, type LogLine, type RunningApp, type SpawnAppOptions } from './spawn-app.ts';
 export { startNginx, type RunningNginx, type StartNginxOptions } from './start-nginx.ts';
+export { startObjectStore, type ObjectStoreBucket, type ObjectStoreFault, type ObjectStoreRequest, type RunningObjectStore, type StartObjectStoreOptions } from './start-object-store.ts';
+export { signedS3Request, type SignedRequest } from './object-store/signed-request.ts';
 export { startPostgres, type RunningPostgres, type StartPostgresOptions } from './start-postgres.ts';
 export { startRedis, startRedisCluster, startRedisSentinel, type RedisNode, type RedisReply, type RunningCluster, type RunningRedis, type RunningSentinel, type StartRedisOptions } from './start-redis.ts';
 export { startSteadyLoad, type LoadFailure, type LoadReport, type RunningLoad, type SteadyLoadOptions } from './steady-load.ts';

@@ -2,6 +2,7 @@ import { AppError } from '@pointsman/errors';
 import { Option, type Command } from 'commander';
 import type { AddCommand, CommandContext } from '../command-context.ts';
 import { formatTable } from '../format-table.ts';
+import { printable } from '../printable.ts';
 
 /** Longest wait for an answer. */
 const TIMEOUT_MS = 30_000;
@@ -287,9 +288,4 @@ function stateOf({ blocked, expires }: ShownKey): string {
 
 function cell(value: string | null | undefined): string {
   return value === undefined || value === null || value === '' ? '-' : printable(value);
-}
-
-/** Names were chosen by other people: none of them may steer the terminal. */
-function printable(text: string): string {
-  return text.replaceAll(/\p{Cc}|\p{Cf}/gu, '?');
 }

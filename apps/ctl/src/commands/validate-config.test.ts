@@ -24,13 +24,13 @@ async function file(name: string, text: string): Promise<string> {
 const GOOD = `model_list:
   - { model_name: chat, litellm_params: { model: openai/gpt-4o, api_key: os.environ/SOME_KEY } }
   - { model_name: chat, litellm_params: { model: azure/gpt-4o, api_key: os.environ/SOME_KEY } }
-litellm_settings: { cache: true }
+litellm_settings: { set_verbose: true }
 `;
 
 test('an accepted file is told apart into honoured, ignored and noted', async () => {
   const { code, out } = await run(['validate-config', await file('good.yaml', GOOD)]);
   expect(code).toBe(0);
-  expect(out).toMatch(/Ignored \(1\)\n.*good\.yaml:4:21 {2}litellm_settings\.cache/);
+  expect(out).toMatch(/Ignored \(1\)\n.*good\.yaml:4:21 {2}litellm_settings\.set_verbose/);
   expect(out).toMatch(/Noted \(2\)\n.*model_list\[\]\.litellm_params\.api_key × 2 {2}the environment has no SOME_KEY/);
   expect(out).toMatch(/Honoured \(\d+\)[^]*model_list\[\]\.litellm_params\.model +× 2/);
   expect(out).toMatch(/good\.yaml is accepted: revision [0-9a-f]{12}, 2 deployments in 1 group\.$/);
@@ -45,7 +45,7 @@ test('a refused file exits with 1 and names the key, its place and the right one
 
 test('machines get one JSON object', async () => {
   const accepted = await run(['validate-config', '--json', await file('good.yaml', GOOD)]);
-  expect(JSON.parse(accepted.out)).toMatchObject({ accepted: true, refused: [], ignored: [{ path: 'litellm_settings.cache', line: 4 }], models: [{ group: 'chat', provider: 'openai', model: 'gpt-4o' }, { provider: 'azure' }] });
+  expect(JSON.parse(accepted.out)).toMatchObject({ accepted: true, refused: [], ignored: [{ path: 'litellm_settings.set_verbose', line: 4 }], models: [{ group: 'chat', provider: 'openai', model: 'gpt-4o' }, { provider: 'azure' }] });
   const refused = await run(['validate-config', '--json', await file('bad.yaml', 'nonsense: 1')]);
   expect(refused.code).toBe(1);
   expect(JSON.parse(refused.out)).toMatchObject({ accepted: false, refused: [{ path: 'nonsense' }] });

@@ -10,7 +10,7 @@ import { usageOfAttempt } from '../billing/usage-of-attempt.ts';
 import type { Exchange, Runner } from '../http/exchange.ts';
 import type { ExchangeRecord } from '../record/exchange-record.ts';
 import type { Deployment, GroupPlan, Snapshot } from '../snapshot/snapshot.ts';
-import { annotateAttempt, annotateDecision } from '../record/annotate-spans.ts';
+import { annotateAttempt, decisionAttributes } from '../record/annotate-spans.ts';
 import { Attempt, type AttemptListener } from './attempt.ts';
 import { continuationOf, type Continuation } from './continue-stream.ts';
 import { eligibleCandidates } from './eligible-candidates.ts';
@@ -150,7 +150,11 @@ export class Dispatch implements AttemptListener, Runner {
   #decided(span: Span, decision: Decision): void {
     this.#record.decision = decision;
     this.#parts.onDecision(decision);
-    annotateDecision(span, decision);
+    if (span.recording) {
+      const attributes = decisionAttributes(decision);
+      this.#record.decisionAttributes = attributes;
+      span.add(attributes);
+    }
     span.end();
     if (this.#done) return;
     const { deploymentOf } = this.#plan;

@@ -112,7 +112,7 @@ async function chooseDeployment(exchange: Exchange, route: string): Promise<Choi
 
 function newRecord({ deployment, model }: Choice): ExchangeRecord {
   return {
-    operation: 'passthrough', stream: false, requestedModel: model, group: model === '' ? '' : deployment.configured.group, decision: undefined, deployment, retries: 0, fallbacks: 0,
+    operation: 'passthrough', stream: false, requestedModel: model, group: model === '' ? '' : deployment.configured.group, decision: undefined, decisionAttributes: undefined, deployment, retries: 0, fallbacks: 0,
     upstreamMs: 0, ttftMs: undefined, usage: undefined, usageEstimated: false, costUsd: undefined, finishReason: undefined, responseId: undefined, error: undefined,
     clientGone: false, recovered: false, endUser: undefined, cacheHit: false, cacheKey: undefined,
   };

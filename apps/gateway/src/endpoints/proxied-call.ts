@@ -32,7 +32,7 @@ export interface ProxiedCallOptions {
 
 function newRecord(operation: WireFormat, stream: boolean, requestedModel: string, group: string, endUser: string | undefined): ExchangeRecord {
   return {
-    operation, stream, requestedModel, group, decision: undefined, deployment: undefined, retries: 0, fallbacks: 0, upstreamMs: 0,
+    operation, stream, requestedModel, group, decision: undefined, decisionAttributes: undefined, deployment: undefined, retries: 0, fallbacks: 0, upstreamMs: 0,
     ttftMs: undefined, usage: undefined, usageEstimated: false, costUsd: undefined, finishReason: undefined, responseId: undefined, error: undefined,
     clientGone: false, recovered: false, endUser, cacheHit: false, cacheKey: undefined,
   };

@@ -1,6 +1,6 @@
 import type { ProviderError, ProviderFault } from '@pointsman/providers';
 import type { Decision } from '@pointsman/routing';
-import { attribute, type Span } from '@pointsman/telemetry';
+import { attribute, AttributeSet, AttributeSets, type RequestSpan, type Span } from '@pointsman/telemetry';
 import type { Attempt } from '../dispatch/attempt.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { Deployment } from '../snapshot/snapshot.ts';
@@ -8,24 +8,54 @@ import type { ExchangeRecord } from './exchange-record.ts';
 
 const OPERATIONS = { chat: 'chat', completions: 'text_completion', embeddings: 'embeddings', responses: 'chat', messages: 'chat', passthrough: 'passthrough' } as const;
 
-/** Says on a span why the router chose what it chose. Set on the decision's own span and on the request's, so that either can be searched. */
-export function annotateDecision(span: Span, decision: Decision | undefined): void {
-  if (decision === undefined || !span.recording) return;
-  span.set(attribute.ROUTER_STRATEGY, decision.strategy);
-  span.set(attribute.ROUTER_CANDIDATES, decision.order.map(({ model }) => model));
-  span.set(attribute.ROUTER_SCORES, decision.scores);
-  span.set(attribute.ROUTER_SCORE, decision.scores[0]);
-  span.set(attribute.ROUTER_SELECTED_MODEL, decision.order[0]?.model);
-  span.set(attribute.ROUTER_MODEL_VERSION, decision.modelVersion);
-  span.set(attribute.ROUTER_LATENCY_MS, decision.tookMs);
-  span.set(attribute.ROUTER_PROPENSITY, decision.propensity);
+/** Says on a span why the router chose what it chose. Added to the decision's own span and to the request's, so that either can be searched. */
+export function decisionAttributes({ strategy, order, scores, modelVersion, tookMs, propensity }: Decision): AttributeSet {
+  return new AttributeSet([
+    attribute.ROUTER_STRATEGY, strategy, attribute.ROUTER_CANDIDATES, order.map(({ model }) => model), attribute.ROUTER_SCORES, scores, attribute.ROUTER_SCORE, scores[0] ?? 0,
+    attribute.ROUTER_SELECTED_MODEL, order[0]?.model ?? '', attribute.ROUTER_MODEL_VERSION, modelVersion, attribute.ROUTER_LATENCY_MS, tookMs, attribute.ROUTER_PROPENSITY, propensity,
+  ]);
 }
 
-export function annotateAttempt(span: Span, { configured }: Deployment, attempt: Attempt, outcome: 'ok' | ProviderFault | 'abandoned', error: ProviderError | undefined): void {
+interface DeploymentAttributes {
+  readonly ofAttempt: AttributeSet;
+  readonly ofRequest: AttributeSet;
+}
+
+const deployments = new WeakMap<Deployment, DeploymentAttributes>();
+
+function deploymentAttributes(deployment: Deployment): DeploymentAttributes {
+  let sets = deployments.get(deployment);
+  if (sets === undefined) {
+    const { configuredModel, provider, id } = deployment.configured;
+    const common = { [attribute.LLM_MODEL]: configuredModel, [attribute.LLM_PROVIDER]: provider, [attribute.LLM_MODEL_ID]: id };
+    sets = { ofAttempt: AttributeSet.of(common), ofRequest: AttributeSet.of({ ...common, [attribute.GEN_AI_PROVIDER_NAME]: provider }) };
+    deployments.set(deployment, sets);
+  }
+  return sets;
+}
+
+/** What a request asked for: a handful of combinations, unless clients make up names below a wildcard. */
+const questions = new AttributeSets();
+
+function questionAttributes({ operation, stream, requestedModel, group }: ExchangeRecord): AttributeSet {
+  const name = `${operation} ${String(stream)} ${group} ${requestedModel}`;
+  return questions.get(name) ?? questions.keep(name, AttributeSet.of({
+    [attribute.GEN_AI_OPERATION_NAME]: OPERATIONS[operation], [attribute.GEN_AI_REQUEST_MODEL]: requestedModel.slice(0, 1_024), [attribute.LLM_MODEL_GROUP]: group, [attribute.LLM_STREAM]: stream,
+  }));
+}
+
+const exchanges = new AttributeSets();
+
+/** The HTTP side of a request that is over. */
+export function annotateHttp(trace: RequestSpan, route: string, method: string | undefined, status: number): void {
+  if (!trace.recording) return;
+  const name = `${route} ${method ?? ''} ${String(status)}`;
+  trace.add(exchanges.get(name) ?? exchanges.keep(name, AttributeSet.of({ 'http.route': route, 'http.request.method': method, 'http.response.status_code': status })));
+}
+
+export function annotateAttempt(span: Span, deployment: Deployment, attempt: Attempt, outcome: 'ok' | ProviderFault | 'abandoned', error: ProviderError | undefined): void {
   if (!span.recording) return;
-  span.set(attribute.LLM_MODEL, configured.configuredModel);
-  span.set(attribute.LLM_PROVIDER, configured.provider);
-  span.set(attribute.LLM_MODEL_ID, configured.id);
+  span.add(deploymentAttributes(deployment).ofAttempt);
   span.set(attribute.LLM_ATTEMPT_OUTCOME, outcome);
   if (attempt.usage !== undefined) {
     span.set(attribute.GEN_AI_USAGE_INPUT_TOKENS, attempt.usage.promptTokens);
@@ -39,18 +69,18 @@ export function annotateAttempt(span: Span, { configured }: Deployment, attempt:
 export function annotateRequest({ trace, requestId, isAuthenticated, principal }: Pick<Exchange, 'trace' | 'requestId' | 'isAuthenticated' | 'principal'>, record: ExchangeRecord): void {
   if (!trace.recording) return;
   const { deployment, usage } = record;
-  annotateDecision(trace, record.decision);
-  trace.set(attribute.GEN_AI_OPERATION_NAME, OPERATIONS[record.operation]);
-  trace.set(attribute.GEN_AI_REQUEST_MODEL, record.requestedModel);
-  trace.set(attribute.LLM_MODEL_GROUP, record.group);
-  trace.set(attribute.LLM_STREAM, record.stream);
+  if (record.decisionAttributes !== undefined) trace.add(record.decisionAttributes);
+  trace.add(questionAttributes(record));
   trace.set(attribute.LLM_REQUEST_ID, requestId);
   if (isAuthenticated) trace.set(attribute.LLM_KEY_HASH, principal.keyHash.slice(0, 16));
   if (deployment !== undefined) {
-    trace.set(attribute.GEN_AI_PROVIDER_NAME, deployment.configured.provider);
-    trace.set(attribute.LLM_PROVIDER, deployment.configured.provider);
-    if (record.operation !== 'passthrough' || record.requestedModel !== '') trace.set(attribute.LLM_MODEL, deployment.configured.configuredModel);
-    trace.set(attribute.LLM_MODEL_ID, deployment.configured.id);
+    if (record.operation !== 'passthrough' || record.requestedModel !== '') trace.add(deploymentAttributes(deployment).ofRequest);
+    else {
+      // Whose credentials were used is known; which model was asked stands in a body that nobody read.
+      trace.set(attribute.GEN_AI_PROVIDER_NAME, deployment.configured.provider);
+      trace.set(attribute.LLM_PROVIDER, deployment.configured.provider);
+      trace.set(attribute.LLM_MODEL_ID, deployment.configured.id);
+    }
   }
   if (usage !== undefined) {
     trace.set(attribute.LLM_USAGE_PROMPT_TOKENS, usage.promptTokens);

@@ -1,5 +1,6 @@
 import type { AppError } from '@pointsman/errors';
 import type { Decision } from '@pointsman/routing';
+import type { AttributeSet } from '@pointsman/telemetry';
 import type { Usage } from '@pointsman/wire-formats';
 import type { Deployment } from '../snapshot/snapshot.ts';
 
@@ -11,6 +12,8 @@ export interface ExchangeRecord {
   readonly requestedModel: string;
   group: string;
   decision: Decision | undefined;
+  /** The decision as spans tell it; undefined where nothing is recorded. */
+  decisionAttributes: AttributeSet | undefined;
   /** Of a request that was passed through: whose provider and credentials; its model is the call's only where `requestedModel` names one. */
   deployment: Deployment | undefined;
   retries: number;

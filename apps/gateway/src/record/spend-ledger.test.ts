@@ -13,7 +13,7 @@ const usage = { promptTokens: 10, completionTokens: 5, totalTokens: 15, cachedTo
 
 function exchangeRecord(change: Partial<ExchangeRecord> = {}): ExchangeRecord {
   return {
-    operation: 'chat', stream: true, requestedModel: 'gpt', group: 'gpt', decision: undefined, deployment, retries: 0, fallbacks: 0, upstreamMs: 0, ttftMs: 100.5,
+    operation: 'chat', stream: true, requestedModel: 'gpt', group: 'gpt', decision: undefined, decisionAttributes: undefined, deployment, retries: 0, fallbacks: 0, upstreamMs: 0, ttftMs: 100.5,
     usage, usageEstimated: false, costUsd: 0.000125, finishReason: 'stop', responseId: undefined, error: undefined, clientGone: false, endUser: undefined,
     cacheHit: false, cacheKey: undefined, recovered: false, ...change,
   };
