@@ -7,7 +7,7 @@ import { isWorthAnotherSignature, readFailure, toObjectStoreError } from './s3-e
 
 const DEFAULT_IDLE_MS = 15_000;
 const DEFAULT_PART_BYTES = 8 << 20;
-const BACKOFF = { baseMs: 200, maxMs: 5_000 };
+const BACKOFF = { baseMs: 200, maxMs: 3_000 };
 
 /** Encryption fields of every write. */
 export type EncryptionInput = Pick<PutObjectCommandInput, 'ServerSideEncryption' | 'SSEKMSKeyId'>;
@@ -91,7 +91,7 @@ export class S3Connection {
         const failure = toObjectStoreError(error, `${what} of ${this.url}`);
         const again = failure.retryable ? this.#maxAttempts : isWorthAnotherSignature(readFailure(error)) ? 2 : 1;
         if (attempt >= again) throw failure;
-        await sleep(backoffMs(attempt, BACKOFF, Math.random), deadline.signal);
+        await sleep(backoffMs(attempt - 1, BACKOFF, Math.random), deadline.signal);
         if (deadline.signal.aborted) throw deadline.signal.reason;
       }
     }

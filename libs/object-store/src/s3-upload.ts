@@ -68,10 +68,13 @@ async function inParts(connection: S3Connection, key: string, { bodies, deadline
         bytes += body.length;
         const part: Promise<void> = send(number, body).finally(() => onTheWay.delete(part));
         onTheWay.add(part);
-        part.catch(() => undefined); // seen by the race or by the last wait
+        part.catch((error: unknown) => failed.abort(error));
         if (onTheWay.size >= PARTS_AT_ONCE) await Promise.race(onTheWay);
+        // A part may have failed, and left the set, while the source was read.
+        if (failed.signal.aborted) throw failed.signal.reason;
       }
       await Promise.all(onTheWay);
+      if (failed.signal.aborted) throw failed.signal.reason;
     } catch (error) {
       // Parts that arrive after the upload was taken back would be stored, and paid for, until somebody notices.
       failed.abort(error);
@@ -79,7 +82,6 @@ async function inParts(connection: S3Connection, key: string, { bodies, deadline
       throw error;
     }
     done.sort((a, b) => (a.PartNumber ?? 0) - (b.PartNumber ?? 0));
-    if (done.length !== number) throw new ObjectStoreError('unavailable', `${what}: ${done.length} of ${number} parts arrived.`);
     const head = await settleWrite(connection, key, {
       what, deadline, writeId,
       // The upload no longer exists: it was completed by a try whose answer was lost.

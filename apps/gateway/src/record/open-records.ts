@@ -36,6 +36,7 @@ export interface OpenRecordsOptions {
 export async function openRecords({ database, home, pod, clock, logger, metrics }: OpenRecordsOptions): Promise<Records> {
   if (!database.isConfigured) return { audit: noAudit, book: () => undefined, close: () => Promise.resolve() };
   const dropped = metrics.counter(metric.AUDIT_EVENTS_DROPPED).labels();
+  const lost = metrics.counter(metric.GATEWAY_SPOOL_ROWS_LOST);
   const options = (name: 'spend' | 'audit', maxBytes: number): Omit<SpoolOptions, 'deliver'> => ({
     directory: join(home, 'spool', name), maxBytes, deliverTimeoutMs: DELIVERY_MS,
     onDelivery: ({ failing, ...told }) => {
@@ -45,9 +46,13 @@ export async function openRecords({ database, home, pod, clock, logger, metrics 
     },
     onLost: (reason, rows) => {
       if (name === 'audit') dropped.inc(rows);
+      lost.labels(name, reason).inc(rows);
       logger.oncePerState(`spool ${name} lost`).change(reason, 'error', 'records lost: they cannot be written to disk', { records: name, reason, rows });
     },
-    onRejected: (rows, reason) => logger.error('records refused by the database, set aside on disk', { records: name, rows, reason }),
+    onRejected: (rows, reason) => {
+      lost.labels(name, 'rejected').inc(rows);
+      logger.error('records refused by the database, set aside on disk', { records: name, rows, reason });
+    },
   });
   const spend = await openSpool({
     ...options('spend', MAX_SPEND_BYTES),
@@ -62,6 +67,13 @@ export async function openRecords({ database, home, pod, clock, logger, metrics 
         await database.run((open, signal) => open.audit.append(lines, signal), { deadlineMs: DELIVERY_MS });
       },
     },
+  });
+  const [waitingRows, waitingBytes] = [metrics.gauge(metric.GATEWAY_SPOOL_ROWS), metrics.gauge(metric.GATEWAY_SPOOL_BYTES)];
+  metrics.onCollect(() => {
+    for (const [name, { backlog }] of [['spend', spend], ['audit', audit.spool]] as const) {
+      waitingRows.labels(name).set(backlog.rows);
+      waitingBytes.labels(name).set(backlog.bytes);
+    }
   });
   const ledger = createSpendLedger({ spool: spend });
   return {

@@ -24,6 +24,8 @@ function isPlainField(key: string, value: unknown): boolean {
       return typeof value === 'boolean';
     case 'temperature': case 'top_p': case 'presence_penalty': case 'frequency_penalty':
       return Number.isFinite(value);
+    case 'seed':
+      return Number.isSafeInteger(value);
     case 'max_tokens': case 'max_completion_tokens':
       return isCount(value);
     case 'n':
