@@ -17,6 +17,7 @@ export interface BenchOptions {
   readonly profileDirectory: string | undefined;
   readonly top: number;
   readonly memory: boolean;
+  readonly ledger: boolean;
   readonly jsonFile: string | undefined;
   readonly write: boolean;
 }
@@ -25,7 +26,7 @@ export interface BenchOptions {
 export function parseOptions(argv: readonly string[]): BenchOptions {
   const names = contestants.map(({ name }) => name);
   const program = new Command('bench')
-    .description('Measures what a request through Pointsman costs, next to a bare proxy, nginx, Portkey and LiteLLM. Loopback only; a full run takes about ten minutes.')
+    .description('Measures what a request through Pointsman costs, next to a bare proxy, nginx, Portkey and LiteLLM. Loopback only; a full run takes about twenty minutes, half of it the memory of half a million requests.')
     .option('--quick', `under 90 s: ${contestants.filter(({ quick }) => quick).map(({ name }) => name).join(', ')}`, false)
     .addOption(new Option('--scenario <names...>', 'only these scenarios').choices(scenarioNames))
     .addOption(new Option('--only <names...>', 'only these contestants').choices(names))
@@ -36,13 +37,14 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     .option('--profile-dir <directory>', 'keep the .cpuprofile files there')
     .option('--top <count>', 'functions to print of a profile', positive, 40)
     .option('--memory', 'memory after 20,000 and after 200,000 requests (part of a full run)', false)
-    .option('--no-measure', 'leave the tables out: only --profile or --memory')
+    .option('--ledger', '10,000 keys and 1,000 ledger rows a second on a real PostgreSQL (part of a full run)', false)
+    .option('--no-measure', 'leave the tables out: only --profile, --memory or --ledger')
     .option('--json <file>', 'write all figures as JSON')
     .option('--write', 'write docs/benchmarks.md (a full run does)', false)
     .parse([...argv], { from: 'user' });
   const given = program.opts<{
     quick: boolean; scenario?: ScenarioName[]; only?: string[]; rounds?: number; scale?: number; chunkIntervalMs: number; profile: boolean;
-    profileDir?: string; top: number; memory: boolean; measure: boolean; json?: string; write: boolean;
+    profileDir?: string; top: number; memory: boolean; ledger: boolean; measure: boolean; json?: string; write: boolean;
   }>();
   const isFull = !given.quick && given.scenario === undefined && given.only === undefined && given.measure;
   return {
@@ -57,6 +59,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     profileDirectory: given.profileDir,
     top: given.top,
     memory: given.memory || isFull,
+    ledger: given.ledger || isFull,
     jsonFile: given.json,
     write: given.write || isFull,
   };

@@ -6,6 +6,7 @@ import type { Contestant } from './contestants/contestant.ts';
 import { contestants } from './contestants/registry.ts';
 import { type Arena, startArena } from './measure/arena.ts';
 import { chooseCores } from './measure/cores.ts';
+import { runLedger } from './measure/run-ledger.ts';
 import { type MemoryGrowth, runMemory } from './measure/run-memory.ts';
 import { type ProfileRun, runProfile } from './measure/run-profile.ts';
 import { type Entrant, type Figures, runRounds, sliceCount } from './measure/run-rounds.ts';
@@ -13,9 +14,10 @@ import { takeTurn } from './measure/take-turn.ts';
 import type { BenchOptions } from './options.ts';
 import { machineFacts } from './report/machine-facts.ts';
 import { markdownReport } from './report/markdown-report.ts';
+import { ledgerLine } from './report/figure-rows.ts';
 import { memoryReport, profileReport, terminalReport } from './report/terminal-report.ts';
 
-const memoryMarks = [20_000, 200_000];
+const memoryMarks: Readonly<Record<string, readonly number[]>> = { bare: [20_000, 200_000], pointsman: [20_000, 200_000], 'pointsman-state': [20_000, 200_000, 500_000] };
 const reportFile = fileURLToPath(new URL('../../../docs/benchmarks.md', import.meta.url));
 
 /** Runs what the options ask for and prints it. Resolves to the exit code: 1 when a contestant gave a wrong reply or none could be measured. */
@@ -41,9 +43,11 @@ export async function runBench(options: BenchOptions): Promise<number> {
     const profiles = options.profile ? await profileAll(arena, available, options) : [];
     const memory = options.memory ? await memoryAll(arena, available) : [];
     if (memory.length > 0) console.log(memoryReport(memory));
+    const ledger = options.ledger ? await runLedger((text) => console.log(text)) : undefined;
+    if (ledger !== undefined) console.log(ledgerLine(ledger));
 
     if (options.jsonFile !== undefined) {
-      await writeFile(options.jsonFile, `${JSON.stringify({ machine, options, ...measured, memory, absent, profiles }, undefined, 2)}\n`);
+      await writeFile(options.jsonFile, `${JSON.stringify({ machine, options, ...measured, memory, ledger, absent, profiles }, undefined, 2)}\n`);
     }
     if (options.write) {
       await mkdir(new URL('.', `file://${reportFile}`), { recursive: true });
@@ -51,6 +55,7 @@ export async function runBench(options: BenchOptions): Promise<number> {
         ...measured,
         machine,
         memory,
+        ledger,
         absent,
         command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
         day: new Date().toISOString().slice(0, 10),
@@ -129,11 +134,13 @@ function profiled(name: string, { only, quick }: BenchOptions): boolean {
 
 async function memoryAll(arena: Arena, available: readonly Contestant[]): Promise<readonly MemoryGrowth[]> {
   const growths: MemoryGrowth[] = [];
-  for (const contestant of available.filter(({ name }) => name === 'pointsman' || name === 'bare')) {
+  for (const contestant of available) {
+    const marks = memoryMarks[contestant.name];
+    if (marks === undefined) continue;
     const bar = new cliProgress.SingleBar({ format: '{bar} {value}/{total} {what}', clearOnComplete: true, hideCursor: true }, cliProgress.Presets.shades_classic);
-    bar.start(memoryMarks.at(-1) ?? 0, 0, { what: '' });
+    bar.start(marks.at(-1) ?? 0, 0, { what: '' });
     try {
-      growths.push(await runMemory(arena, contestant, { marks: memoryMarks, onStep: (what) => bar.increment(10_000, { what }) }));
+      growths.push(await runMemory(arena, contestant, { marks, onStep: (what) => bar.increment(10_000, { what }) }));
     } catch (error) {
       console.log(`No memory figures of ${contestant.name}: ${describeUnknown(error)}`);
     }

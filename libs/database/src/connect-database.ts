@@ -6,6 +6,9 @@ import type { Database, DatabaseOptions } from './database.ts';
 import { migrate } from './migrate.ts';
 import { createSpendStore } from './spend-store.ts';
 
+/** Reports may run for seconds: no more of them at once than this, and none on a connection that a look-up of a key waits for. */
+const REPORT_CONNECTIONS = 2;
+
 /**
  * Opens a pool to Postgres, or to the embedded database, which speaks the same protocol. Connects when first asked something, so a server that is away does not stop a start.
  * What it throws: AppError `unavailable` when the server cannot be reached or does not answer in time, AppError `invalid_request` for values no column can hold,
@@ -13,15 +16,19 @@ import { createSpendStore } from './spend-store.ts';
  */
 export function connectDatabase(options: DatabaseOptions & { readonly kind?: Database['kind'] }): Database {
   const connections = openConnections(options);
+  // Connects when first asked: who wants no report has no more connections than before.
+  const reports = openConnections({ ...options, poolSize: REPORT_CONNECTIONS });
   return {
     kind: options.kind ?? 'postgres',
     access: createAccessStore(connections),
-    spend: createSpendStore(connections),
+    spend: createSpendStore(connections, reports),
     audit: createAuditStore(connections),
     migrate: (signal) => migrate(connections, signal),
     ping: async (signal) => {
       await connections.run(sql`SELECT 1`, { signal });
     },
-    close: () => connections.close(),
+    close: async () => {
+      await Promise.all([connections.close(), reports.close()]);
+    },
   };
 }

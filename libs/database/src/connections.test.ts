@@ -61,6 +61,26 @@ test('with all connections busy, waiting for one has a deadline too, and a calle
   await connections.close();
 });
 
+test('reports that take long leave every connection to the look-ups of keys', async () => {
+  const key = await database.access.insertKey(keyRow());
+  // Nobody can read the ledger for a while, as if there were much of it.
+  const lock = openConnections({ url: postgres.url, applicationName: 'lock', poolSize: 1, queryTimeoutMs: 20_000 });
+  let unlock = (): void => undefined;
+  const held = lock.transaction(async (session) => {
+    await session.run(sql`LOCK TABLE pointsman.spend_logs IN ACCESS EXCLUSIVE MODE`);
+    await new Promise<void>((resolve) => { unlock = resolve; });
+  });
+  await eventually(async () => expect(await postgres.sql(`SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'pointsman.spend_logs'::regclass`)).toHaveLength(1));
+  const reports = Array.from({ length: 10 }, () => database.spend.total({ api_key: key.token }).catch((error: unknown) => error));
+  await eventually(async () => expect(await postgres.sql(`SELECT 1 FROM pg_stat_activity WHERE application_name = 'under-test' AND wait_event_type = 'Lock'`)).toHaveLength(2));
+  for (let look = 0; look < 5; look += 1) expect((await database.access.findAccess(key.token, AbortSignal.timeout(400)))?.key).toEqual(key);
+  unlock();
+  await held;
+  await Promise.all(reports);
+  expect(await database.spend.total({ api_key: key.token })).toEqual({ spend: 0, requests: 0 });
+  await lock.close();
+});
+
 test('a transaction that misses its deadline is given up by the server as well, and its locks go', async () => {
   const connections = openConnections({ url: postgres.url, applicationName: 'late', poolSize: 2, queryTimeoutMs: 300 });
   await connections.run(sql`CREATE TABLE held (id int)`);

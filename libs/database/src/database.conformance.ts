@@ -141,6 +141,12 @@ export function databaseConformance(name: string, open: () => Promise<{ readonly
         expect(await database.access.findTeam(team.team_id)).toBeUndefined();
         const budget = await database.access.insertBudget(budgetRow());
         expect(await database.access.updateBudget(budget.budget_id, { max_budget: 4 })).toMatchObject({ max_budget: 4 });
+        expect(await database.access.countKeysOfBudget(budget.budget_id)).toBe(0);
+        const first = await database.access.insertKey(keyRow({ budget_id: budget.budget_id }));
+        for (const row of [keyRow({ budget_id: budget.budget_id }), keyRow()]) await database.access.insertKey(row);
+        expect(await database.access.countKeysOfBudget(budget.budget_id)).toBe(2);
+        await database.access.updateKey(first.token, { budget_id: null });
+        expect(await database.access.countKeysOfBudget(budget.budget_id)).toBe(1);
         expect(await database.access.deleteBudgets([budget.budget_id])).toMatchObject([{ budget_id: budget.budget_id }]);
         expect(await database.access.findBudget(budget.budget_id)).toBeUndefined();
       });

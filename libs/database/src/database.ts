@@ -65,6 +65,8 @@ export interface AccessStore {
   deleteBudgets(budgetIds: readonly string[]): Promise<BudgetRow[]>;
   findBudget(budgetId: string): Promise<BudgetRow | undefined>;
   listBudgets(page: PageQuestion): Promise<Page<BudgetRow>>;
+  /** How many keys have their limits from a budget. */
+  countKeysOfBudget(budgetId: string): Promise<number>;
 
   /** Sets spend back to 0 where `budget_reset_at` has passed and moves that date on. Safe to call from many replicas at once. Returns how many were reset. */
   resetDueBudgets(now: Date, signal?: AbortSignal): Promise<number>;
@@ -119,6 +121,7 @@ export interface SpendSum {
   readonly total_tokens: number;
 }
 
+/** Reports (`logs`, `sums`, `total`) have a few connections of their own, so that however many run, keys are found meanwhile. */
 export interface SpendStore {
   /**
    * Takes lines of the ledger (JSON texts of `SpendLine`) in one transaction: new ones are stored and added to the spend of their key, team and user and to the

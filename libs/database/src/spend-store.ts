@@ -13,8 +13,9 @@ const COLUMNS = ['id', 'request_id', 'trace_id', 'call_type', 'api_key', 'user_i
   'prompt_tokens', 'completion_tokens', 'total_tokens', 'cached_tokens', 'reasoning_tokens', 'usage_estimated', 'cache_hit', 'stream', 'status', 'error_code', 'tags',
   'start_time', 'completion_start_time', 'end_time'] as const satisfies (keyof SpendLog)[];
 
-export function createSpendStore(connections: Connections): SpendStore {
-  const report = <Row>(query: RawBuilder<Row>): Promise<Row[]> => connections.transaction((session) => session.run(query), { readOnly: true });
+/** `reports` are the connections of what reads much: none of them is one that the ledger is written with. */
+export function createSpendStore(connections: Connections, reports: Connections): SpendStore {
+  const report = <Row>(query: RawBuilder<Row>): Promise<Row[]> => reports.transaction((session) => session.run(query), { readOnly: true });
 
   async function add(lines: readonly string[], signal: AbortSignal | undefined): Promise<number> {
     // One parameter with one text: the lines are JSON already, and nothing in this process looks into them.
@@ -57,7 +58,7 @@ export function createSpendStore(connections: Connections): SpendStore {
         return addSingly(lines, signal);
       }
     },
-    logs: (filter, page) => connections.transaction(async (session) => {
+    logs: (filter, page) => reports.transaction(async (session) => {
       const where = whereOf(filter);
       const rows = await session.run(sql<SpendLog>`SELECT ${sql.join(COLUMNS.map((column) => sql.ref(column)))} FROM pointsman.spend_logs ${where} ORDER BY start_time DESC, id ${limitOf(page)}`);
       const [count] = await session.run(sql<{ total: number }>`SELECT count(*) AS total FROM (SELECT 1 FROM pointsman.spend_logs ${where} LIMIT ${MOST_COUNTED}) counted`);

@@ -7,7 +7,7 @@ import { startDeadline, type Deadline } from './deadline.ts';
 import { lockKey } from './directory-lock.ts';
 import { checkKey, checkPrefix, compareKeys, keyProblem } from './object-keys.ts';
 import { ObjectStoreError, type DownloadOptions, type ObjectHead, type ObjectStore, type ReadOptions, type UploadSource, type WriteOptions } from './object-store.ts';
-import { createTargetFile } from './target-file.ts';
+import { createTargetFile, isFull } from './target-file.ts';
 import { openSource } from './upload-source.ts';
 
 /** Holds half-written objects and locks, on the file system of the objects so that rename and link work. */
@@ -206,7 +206,7 @@ export class DirectoryStore implements ObjectStore {
     if (error instanceof ObjectStoreError || code === undefined || syscall === undefined) return error;
     const fail = (kind: ObjectStoreError['kind'], words: string): ObjectStoreError => new ObjectStoreError(kind, `${what} of ${this.url} ${words} (${code}).`, { cause: error });
     if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') return fail('denied', 'is not allowed');
-    if (code === 'ENOSPC' || code === 'EDQUOT') return fail('no_space', 'failed: the disk is full');
+    if (isFull(code)) return fail('no_space', 'failed: the disk is full');
     if (code === 'EISDIR' || code === 'ENOTDIR' || code === 'ENOTEMPTY' || code === 'EEXIST') return fail('invalid', 'is not possible: a folder cannot hold an object and objects below it');
     if (code === 'ELOOP' || code === 'ENAMETOOLONG') return fail('invalid', 'is not possible');
     return fail('unavailable', 'failed');

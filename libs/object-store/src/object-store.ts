@@ -45,7 +45,7 @@ export type UploadSource = { readonly file: string } | { readonly stream: Readab
 /**
  * A bucket or a folder: the same promises for both. A key that is not there is `undefined`, a condition that does not hold is `false`; everything else that goes
  * wrong is an `ObjectStoreError` that says whether trying again can help. Keys with `..`, `.`, empty segments, backslashes, NUL and other control
- * characters or a leading `/` are refused. A caller's own abort rejects with the signal's reason.
+ * characters, segments above 255 bytes or a leading `/` are refused. A caller's own abort rejects with the signal's reason.
  */
 export interface ObjectStore {
   /** `s3://bucket/prefix` or `file:///folder`, without credentials: for logs. */

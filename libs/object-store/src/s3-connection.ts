@@ -22,6 +22,11 @@ export class S3Connection {
   readonly partBytes: number;
   readonly listPageSize: number;
   readonly encryption: EncryptionInput;
+  /**
+   * The digest sent along with every write. AWS wants one where a bucket locks by default. Compatible servers do not all take one, and need none:
+   * the signature covers the SHA-256 of the body.
+   */
+  readonly checksum: 'CRC32' | undefined;
   readonly #prefix: string;
   readonly #maxAttempts: number;
   readonly #servedAt = new WeakMap<object, Date>();
@@ -36,6 +41,7 @@ export class S3Connection {
     this.#maxAttempts = options.maxAttempts ?? 3;
     this.encryption = encryptionOf(options.sse);
     const { endpoint } = options;
+    this.checksum = endpoint === undefined ? 'CRC32' : undefined;
     const region = options.region ?? (endpoint === undefined ? undefined : 'us-east-1');
     this.client = new S3Client({
       ...(endpoint === undefined ? { followRegionRedirects: true } : { endpoint }),
@@ -45,8 +51,8 @@ export class S3Connection {
       // Tries are counted here: the SDK would repeat a conditional write and report its own first success as a lost race.
       maxAttempts: 1,
       retryMode: 'standard',
-      // Since 3.729 the SDK adds CRC32 headers that not every compatible server takes; bodies are covered by the signed SHA-256 anyway. AWS itself wants one where a bucket locks by default.
-      requestChecksumCalculation: endpoint === undefined ? 'WHEN_SUPPORTED' : 'WHEN_REQUIRED',
+      // Named on each write instead (`checksum`): the SDK's default adds one to parts and not to the request that begins them, which S3 refuses.
+      requestChecksumCalculation: 'WHEN_REQUIRED',
       // The SDK's checking stream neither ends nor fails when the connection breaks (aws-sdk-js-v3 issue 8098); lengths and digests are checked here.
       responseChecksumValidation: 'WHEN_REQUIRED',
       requestHandler: { connectionTimeout: Math.min(5_000, this.idleMs), socketTimeout: this.idleMs, httpAgent: { keepAlive: true, maxSockets: 64 }, httpsAgent: { keepAlive: true, maxSockets: 64 } },

@@ -45,7 +45,8 @@ export async function downloadObject(connection: S3Connection, key: string, path
         continue;
       }
       const failure = toObjectStoreError(error, what);
-      if (!failure.retryable) throw failure;
+      // A disk does not empty itself while the origin is asked again.
+      if (!failure.retryable || failure.kind === 'no_space') throw failure;
       fruitless = file.bytes > before ? 0 : fruitless + 1;
       if (fruitless >= MAX_FRUITLESS) throw failure;
       await sleep(backoffMs(fruitless, BACKOFF, Math.random), deadline.signal);

@@ -22,6 +22,7 @@ export type WriteFields = Pick<PutObjectCommandInput, 'ContentType' | 'ServerSid
 export function writeFields(connection: S3Connection, options: WriteOptions, writeId: string): WriteFields {
   return {
     ...connection.encryption,
+    ...(connection.checksum === undefined ? {} : { ChecksumAlgorithm: connection.checksum }),
     Metadata: { [WRITE_ID]: writeId },
     ...(options.contentType === undefined ? {} : { ContentType: options.contentType }),
     // S3 takes an object under retention only with a checksum of its body.

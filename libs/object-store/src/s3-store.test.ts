@@ -1,3 +1,4 @@
+import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile, stat, writeFile } from 'node:fs/promises';
@@ -5,7 +6,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { inspect } from 'node:util';
+import { inspect, promisify } from 'node:util';
 import { eventually, startObjectStore, temporaryDirectory, type RunningObjectStore, type StartObjectStoreOptions } from '@pointsman/testing';
 import { afterEach, expect, test } from 'vitest';
 import { listAll } from './object-store.conformance.ts';
@@ -45,7 +46,7 @@ afterEach(() => {
 });
 
 test('a store that is away in any way is told by its kind, bounded in time, and served again without opening it anew', async () => {
-  await using pair = await openPair({ maxAttempts: 1, idleTimeoutMs: 100 });
+  await using pair = await openPair({ maxAttempts: 1, idleTimeoutMs: 1000 });
   const { server, store } = pair;
   await store.write('x', 'content');
   const read = (): Promise<unknown> => store.read('x', LIMIT);
@@ -99,7 +100,7 @@ test('a short failure is tried again, a refusal is not', async () => {
 });
 
 test('a broken download goes on where it broke: nothing is fetched twice, and all of it is hashed', async () => {
-  await using pair = await openPair({ idleTimeoutMs: 100 });
+  await using pair = await openPair({ idleTimeoutMs: 1000 });
   const { server, store } = pair;
   const body = randomBytes(3 * MB);
   await server.put('model.bin', body);
@@ -171,7 +172,7 @@ test('a trickle ends with the call\'s time, a caller who leaves ends it at once;
 });
 
 test('a connection that brings no byte again and again ends the download', async () => {
-  await using pair = await openPair({ idleTimeoutMs: 50 });
+  await using pair = await openPair({ idleTimeoutMs: 500 });
   await pair.server.put('model.bin', randomBytes(MB));
   await using directory = await temporaryDirectory();
   pair.server.fail({ match: /^GET/, stallAfter: 0 });
@@ -218,13 +219,14 @@ test('two writers that S3 cannot order try again, and give way in the end', asyn
 });
 
 test('an upload that fails, is refused or is left takes its parts back', async () => {
-  await using pair = await openPair({ idleTimeoutMs: 200 });
+  await using pair = await openPair({ idleTimeoutMs: 3000, maxAttempts: 2 });
+  const megabyte = randomBytes(MB);
   const { server, store } = pair;
-  const body = (): Readable => Readable.from(Array.from({ length: 12 }, () => randomBytes(MB)));
+  const body = (): Readable => Readable.from(Array.from({ length: 12 }, () => megabyte));
   const isPart = (request: { method: string; query: string }): boolean => request.method === 'PUT' && request.query.includes('partNumber=2');
-  for (const fault of [{ status: 403 }, { status: 500 }, { hang: true }] as const) {
+  for (const [fault, timeoutMs] of [[{ status: 403 }, 30_000], [{ status: 500 }, 30_000], [{ hang: true }, 700]] as const) {
     const end = server.fail({ match: isPart, ...fault });
-    expect(await kindOf(store.upload('large', { stream: body() }))).not.toBe('no error');
+    expect(await kindOf(store.upload('large', { stream: body() }, { timeoutMs }))).not.toBe('no error');
     end();
     expect(server.openUploads, JSON.stringify(fault)).toBe(0);
   }
@@ -238,6 +240,21 @@ test('an upload that fails, is refused or is left takes its parts back', async (
   // A part that fails once is sent once more, and only that part.
   server.fail({ match: isPart, status: 503, times: 1 });
   expect(await store.upload('large', { stream: body() })).toMatchObject({ bytes: 12 * MB });
+});
+
+test('a part that failed while the source was waited for is not forgotten: nothing is put together without it', async () => {
+  await using pair = await openPair();
+  const { server, store } = pair;
+  server.fail({ match: (request) => request.query.includes('partNumber=2'), status: 403, times: 1 });
+  const source = Readable.from((async function* () {
+    yield randomBytes(11 * MB);
+    await eventually(() => expect(server.requests.some(({ query, finished }) => query.includes('partNumber=2') && finished)).toBe(true));
+    for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    yield randomBytes(MB);
+  })());
+  expect(await kindOf(store.upload('large', { stream: source }))).toBe('denied');
+  expect(server.openUploads).toBe(0);
+  expect(server.keys()).toEqual([]);
 });
 
 test('every way of writing asks for encryption and names the content type', async () => {
@@ -311,6 +328,38 @@ test('without given credentials the SDK looks: environment, then a web identity;
   const byEnv = await open();
   expect(await byEnv.read('x', LIMIT)).toMatchObject({ body: Buffer.from('content') });
   byEnv.close();
+});
+
+test('against AWS itself the SDK\'s checksums go along, in one request and in parts', async () => {
+  await using server = await startObjectStore();
+  // Without an endpoint of ours, as against AWS; the SDK's own setting leads it here.
+  process.env['AWS_ENDPOINT_URL_S3'] = server.endpoint;
+  const { accessKeyId, secretAccessKey, region } = server;
+  const store = await openObjectStore(`s3://${server.bucket}`, { region, credentials: { accessKeyId, secretAccessKey }, forcePathStyle: true, partBytes: 5 * MB });
+  await store.write('small', 'x');
+  const body = randomBytes(6 * MB);
+  await store.upload('large', { stream: Readable.from([body]) });
+  store.close();
+  expect((await server.get('large'))?.equals(body)).toBe(true);
+  const sent = server.requests.filter(({ method }) => method === 'PUT');
+  expect(sent.map(({ headers }) => headers['x-amz-checksum-crc32'])).toEqual(sent.map(() => expect.any(String)));
+});
+
+test('a full disk ends a download at once, said as such, and leaves no file', async () => {
+  await using pair = await openPair();
+  await pair.server.put('model.bin', randomBytes(3 * MB));
+  await using directory = await temporaryDirectory();
+  const file = join(directory.path, 'model.bin');
+  const { endpoint, bucket, accessKeyId, secretAccessKey } = pair.server;
+  const script = `
+    import { openObjectStore } from ${JSON.stringify(join(import.meta.dirname, 'index.ts'))};
+    const store = await openObjectStore('s3://${bucket}', ${JSON.stringify({ endpoint, credentials: { accessKeyId, secretAccessKey } })});
+    await store.download('model.bin', ${JSON.stringify(file)}, { maxBytes: 1e9 }).catch((error) => console.log(error.kind));`;
+  // A limit on the size of files, in KiB: the one kind of full disk that anybody can make.
+  const { stdout } = await promisify(execFile)('bash', ['-c', 'trap "" XFSZ; ulimit -f 1000; exec "$0" --input-type=module -e "$1"', process.execPath, script], { timeout: 30_000 });
+  expect(stdout).toBe('no_space\n');
+  expect(pair.seen('GET')).toHaveLength(1);
+  await expect(stat(file)).rejects.toThrow('ENOENT');
 });
 
 test('keys that others put into the bucket and no path may hold are left out of a list', async () => {

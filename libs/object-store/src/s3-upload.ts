@@ -52,12 +52,15 @@ async function inParts(connection: S3Connection, key: string, { bodies, deadline
     let number = 0;
     const onTheWay = new Set<Promise<void>>();
     const failed = new AbortController();
+    // The first part that fails ends the others too.
+    const partDeadline: Deadline = { ...deadline, signal: AbortSignal.any([deadline.signal, failed.signal]) };
     const send = async (PartNumber: number, body: Buffer): Promise<void> => {
-      const output = await connection.attempt(what, deadline, () => {
-        if (failed.signal.aborted) throw failed.signal.reason;
-        return client.send(new UploadPartCommand({ ...upload, PartNumber, Body: body, ContentLength: body.length, ChecksumAlgorithm: fields.ChecksumAlgorithm }), { abortSignal: AbortSignal.any([deadline.signal, failed.signal]) });
-      });
-      done.push({ PartNumber, ETag: output.ETag, ...(output.ChecksumSHA256 === undefined ? {} : { ChecksumSHA256: output.ChecksumSHA256 }) });
+      const output = await connection.attempt(what, partDeadline, () => client.send(
+        new UploadPartCommand({ ...upload, PartNumber, Body: body, ContentLength: body.length, ChecksumAlgorithm: fields.ChecksumAlgorithm }), { abortSignal: partDeadline.signal },
+      ));
+      // An upload that was begun with a digest is only completed with those of its parts.
+      const { ETag, ChecksumCRC32, ChecksumSHA256 } = output;
+      done.push({ PartNumber, ETag, ChecksumCRC32, ChecksumSHA256 });
       sent += body.length;
       options.onProgress?.(sent);
     };

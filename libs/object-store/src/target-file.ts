@@ -62,7 +62,12 @@ export async function createTargetFile(path: string): Promise<TargetFile> {
 export function localProblem(error: unknown, path: string): ObjectStoreError {
   if (error instanceof ObjectStoreError) return error;
   const { code = 'error' } = error as NodeJS.ErrnoException;
-  if (code === 'ENOSPC' || code === 'EDQUOT') return new ObjectStoreError('no_space', `No space is left for ${path} (${code}).`, { cause: error });
+  if (isFull(code)) return new ObjectStoreError('no_space', `No space is left for ${path} (${code}).`, { cause: error });
   if (code === 'EEXIST') return new ObjectStoreError('invalid', `The file ${path} exists already.`, { cause: error });
   return new ObjectStoreError('invalid', `The file ${path} cannot be written (${code}).`, { cause: error });
+}
+
+/** Disk, quota, or the size limit of a file reached. */
+export function isFull(code: string): boolean {
+  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG';
 }

@@ -79,3 +79,13 @@ export function priceKeys({ model, provider, baseModel }: PriceLookup): PriceKey
   }
   return keys;
 }
+
+/** A name without spaces around it, in lower case. */
+export function foldName(name: string): string {
+  return name.trim().toLowerCase();
+}
+
+/** The question with folded names. */
+export function foldLookup({ model, provider, baseModel }: PriceLookup): PriceLookup {
+  return { model: foldName(model), provider, baseModel: baseModel === undefined ? undefined : foldName(baseModel) };
+}

@@ -42,6 +42,27 @@ test.each([
   expect(map.findPrice({ provider, model, baseModel })?.key).toBe(key);
 });
 
+test.each([
+  ['openai', 'GPT-4O', undefined, 'gpt-4o'],
+  ['openai', 'gpt-4o ', undefined, 'gpt-4o'],
+  ['openai', ' OpenAI/Gpt-4o\t', undefined, 'gpt-4o'],
+  ['openai', 'GPT-4o-2031-01-01', undefined, 'gpt-4o'],
+  ['openai', 'FT:gpt-4o-2024-08-06:Acme::abc123', undefined, 'ft:gpt-4o-2024-08-06'],
+  ['azure', 'my-deployment', 'Azure/GPT-4o ', 'azure/gpt-4o'],
+  ['hosted_vllm', 'GPT-4O', undefined, undefined],
+  ['openai', '__PROTO__', undefined, undefined],
+  ['openai', ' ', undefined, undefined],
+])('%s %j (base model %j) is not free for the way it is written: it has the price of %s', (provider, model, baseModel, key) => {
+  expect(map.findPrice({ provider, model, baseModel })?.key).toBe(key);
+});
+
+test('the name as written wins over the same name in another case, and entries with capitals are found in lower case', () => {
+  const own = createPriceMap({ 'acme/Big': { input_cost_per_token: 1, litellm_provider: 'acme' }, 'acme/big': { input_cost_per_token: 2, litellm_provider: 'acme' }, 'acme/Llama-3': { litellm_provider: 'acme' } });
+  expect(own.findPrice({ provider: 'acme', model: 'Big' })?.key).toBe('acme/Big');
+  expect(own.findPrice({ provider: 'acme', model: 'BIG' })?.key).toBe('acme/big');
+  expect(own.findPrice({ provider: 'acme', model: 'llama-3' })?.key).toBe('acme/Llama-3');
+});
+
 test('an operator may bring another map; what is not an entry is left out', () => {
   const own = createPriceMap({ sample_spec: { input_cost_per_token: 1 }, 'acme/one': { input_cost_per_token: 2, litellm_provider: 'acme' }, broken: 'text', list: [] });
   expect(own.size).toBe(1);

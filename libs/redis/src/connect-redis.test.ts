@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { eventually, freePort, startRedis, temporaryDirectory } from '@pointsman/testing';
 import { expect, test } from 'vitest';
@@ -119,4 +120,31 @@ test('closing ends everything: nothing is left that keeps a process alive, and w
   const never = connectRedis({ url: `redis://127.0.0.1:${await freePort()}` });
   await never.close();
   await expect(never.whenReady()).rejects.toThrow(/was closed here/);
+});
+
+test('commands that come while a write is unanswered gather for the next one, hurried ones do not wait, and every answer finds its question', async () => {
+  await using redis = await startRedis();
+  await using connection = connectRedis({ url: redis.url });
+  await connection.whenReady();
+  const answers: string[] = [];
+  const ask = (name: string): void => connection.send('echo', [name], { binary: false }, (error, reply) => void answers.push(error === null ? String(reply) : error.message));
+  let flushes = 0;
+  ask('first');
+  await nextTurn();
+  ask('second');
+  connection.atTurnEnd(() => {
+    flushes += 1;
+    ask('gathered');
+  });
+  await eventually(() => answers.length === 3);
+  expect(answers).toEqual(['first', 'second', 'gathered']);
+  expect(flushes).toBe(1);
+  redis.freeze();
+  ask('unanswered');
+  await nextTurn();
+  connection.atTurnEnd(() => ask('held'));
+  await eventually(() => answers.length === 5);
+  // Nobody waits for ever behind a server that stands still: what was held is refused with what was sent.
+  expect(answers.slice(3).every((answer) => !['unanswered', 'held'].includes(answer))).toBe(true);
+  redis.thaw();
 });

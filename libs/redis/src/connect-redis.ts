@@ -42,8 +42,10 @@ export interface RedisConnection extends AsyncDisposable {
   call(name: string, ...args: readonly CommandArgument[]): Promise<unknown>;
   /** The same without a promise, for what runs per request. Commands of one turn of the event loop leave in one write (not on a cluster). */
   send(name: string, args: readonly CommandArgument[], options: { readonly binary: boolean }, done: CommandDone): void;
-  /** Runs at the end of this turn of the event loop, before that write. */
+  /** Runs before the next write, at the end of this turn of the event loop or of a later one: while a write is unanswered, commands gather for the next. */
   atTurnEnd(flush: () => void): void;
+  /** What this turn sends does not wait for answers to earlier commands: others may ask for what it says the moment a reply is out. */
+  hurry(): void;
   /** A connection of its own for SUBSCRIBE, to any server of a cluster, that does not reconnect by itself. */
   openSubscriber(): Redis;
   close(): Promise<void>;
@@ -87,6 +89,11 @@ class Connection implements RedisConnection {
   #stream: Duplex | undefined;
   #turnEnd: (() => void)[] = [];
   #turnScheduled = false;
+  /** Commands that were written and are not answered yet. */
+  #inFlight = 0;
+  /** Something waits for those answers. */
+  #holds = false;
+  #hurries = false;
 
   constructor(options: ConnectRedisOptions) {
     this.#options = options;
@@ -171,6 +178,7 @@ class Connection implements RedisConnection {
     if (!(stream instanceof Duplex)) throw new Error('ioredis keeps its stream elsewhere in this version.');
     stream.removeAllListeners('data');
     this.#out.take();
+    this.#inFlight = 0;
     const parser = new ReplyParser({ nextIsBinary: () => this.#pending[this.#head]?.binary ?? false, onReply: (reply) => this.#settleOldest(reply) });
     stream.on('data', (chunk: Buffer) => {
       try {
@@ -189,6 +197,8 @@ class Connection implements RedisConnection {
     this.#pending[this.#head] = undefined;
     this.#head += 1;
     if (this.#head === this.#pending.length) this.#forgetSettled();
+    this.#inFlight -= 1;
+    if (this.#inFlight === 0 && this.#holds) this.#scheduleTurnEnd();
     const { done } = pending;
     pending.done = undefined;
     if (!(reply instanceof ReplyError)) return done?.(null, reply);
@@ -203,6 +213,9 @@ class Connection implements RedisConnection {
   }
 
   #refusePending(reason: string): void {
+    this.#inFlight = 0;
+    // What gathered hears now that nobody is there.
+    if (this.#holds) this.#scheduleTurnEnd();
     const pending = this.#pending;
     this.#pending = [];
     this.#head = 0;
@@ -212,6 +225,10 @@ class Connection implements RedisConnection {
       item.done = undefined;
       done(new RedisUnavailableError(reason), undefined);
     }
+  }
+
+  hurry(): void {
+    this.#hurries = true;
   }
 
   atTurnEnd(flush: () => void): void {
@@ -319,8 +336,15 @@ class Connection implements RedisConnection {
     setImmediate(this.#endTurn);
   }
 
+  /**
+   * Nagle's rule (RFC 896): the first write leaves at once, what comes while it is unanswered leaves together when it is answered. A write and a read are
+   * the dearest part of a command here, and under load several requests share them; a request alone never waits.
+   */
   readonly #endTurn = (): void => {
     this.#turnScheduled = false;
+    this.#holds = this.#inFlight > 0 && !this.#hurries && this.#stream !== undefined;
+    if (this.#holds) return;
+    this.#hurries = false;
     const flushes = this.#turnEnd;
     if (flushes.length > 0) {
       this.#turnEnd = [];
@@ -332,6 +356,7 @@ class Connection implements RedisConnection {
     const chunks = this.#out.take();
     const stream = this.#stream;
     if (stream === undefined || chunks.length === 0) return;
+    this.#inFlight = this.#pending.length - this.#head;
     const [first] = chunks;
     if (chunks.length === 1 && first !== undefined) {
       stream.write(first);

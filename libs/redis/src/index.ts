@@ -9,7 +9,7 @@ export { createMemoryCounters, type MemoryCountersOptions } from './memory-count
 export { createMemoryKeyValue, type MemoryKeyValueOptions } from './memory-key-value.ts';
 export { parseRedisUrl, type RedisHost, type RedisTarget } from './parse-redis-url.ts';
 export { createRedisChannel, type RedisChannel, type RedisChannelOptions } from './redis-channel.ts';
-export { createRedisCounters } from './redis-counters.ts';
+export { createRedisCounters, type RedisCountersOptions, type RedisLimitCounters } from './redis-counters.ts';
 export { createRedisKeyValue, type RedisKeyValueOptions } from './redis-key-value.ts';
 export { RedisUnavailableError } from './redis-unavailable-error.ts';
 export { ReplyError } from './reply-parser.ts';

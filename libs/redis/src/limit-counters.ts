@@ -19,7 +19,7 @@ export interface ParallelCheck {
   readonly kind: 'parallel';
   readonly name: string;
   readonly limit: number;
-  /** Unique per request. A replica that dies gives its places back when the leases end. */
+  /** Unique per request. On Redis it is renewed until it is settled, and a replica that dies gives its places back when the leases end; in memory it ends as it says. */
   readonly lease: string;
   readonly leaseMs: number;
 }

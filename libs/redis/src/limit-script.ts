@@ -12,17 +12,26 @@ export const RESERVATION_PERIOD_MS = 900_000;
  *
  * KEYS are the counters, in the order in which ARGV[1] speaks of them. ARGV[2…] are the leases, in that order too. ARGV[1] is words between spaces:
  *   r <n>, then n checks:      w <limit> <amount> <windowMs>  |  p <limit> <leaseMs>  |  b <limit> <amount> <seed> <keepMs>
- *   s <n>, then n corrections: w <end> <difference>           |  p                    |  b <birth> <period> <reserved> <used> <seed> <keepMs>
- * The answer is numbers between spaces: now, then for each r:
+ *   s <n>, then n corrections: w <end> <difference>           |  b <birth> <period> <reserved> <used> <seed> <keepMs>
+ *   f <n>: n leases end. First of all: Redis without memory, with `noeviction`, refuses a script its writes until it has made one that frees.
+ *   l <n>, then n times <leaseMs>: leases of running requests go on.
+ * Nothing at all is a question whether the script may run. The answer is numbers between spaces: now, then for each r:
  *   1, then for each check:    <count> <end>                  |  <count>              |  <total> <birth> <period>
  *   0 <index of the check that refused>, then the same numbers for that one check.
  *
  * window: hash c(ount), e(nd in ms). parallel: sorted set of leases by their end. budget: hash s(pent), r(eserved in period b), q (reserved in the one before),
  * b (period), i (birth: tells a counter from the one that was there before a FLUSHALL). USD are integers of 10^-9.
+ * A key of another type, or a hash without these numbers, is somebody else's: it makes room for a new counter, so that it cannot stop those of others.
  */
 export const LIMIT_SCRIPT = `
-local call, format = redis.call, string.format
-local time = call('TIME')
+local format = string.format
+local function call(command, name, ...)
+  local reply = redis.pcall(command, name, ...)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  if string.find(reply.err, 'WRONGTYPE', 1, true) then redis.call('DEL', name) end
+  return redis.call(command, name, ...)
+end
+local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local period = math.floor(now / ${RESERVATION_PERIOD_MS})
 local word = string.gmatch(ARGV[1], '%S+')
@@ -33,9 +42,9 @@ local function put(value) size = size + 1; out[size] = format('%.17g', value) en
 
 local function budget(name, seed)
   local v = call('HMGET', name, 's', 'r', 'q', 'b', 'i')
-  local spent = tonumber(v[1])
-  if not spent then return { s = seed, r = 0, q = 0, b = period, i = now } end
-  local state = { s = math.max(spent, seed), r = tonumber(v[2]), q = tonumber(v[3]), b = tonumber(v[4]), i = tonumber(v[5]) }
+  local state = { s = tonumber(v[1]), r = tonumber(v[2]), q = tonumber(v[3]), b = tonumber(v[4]), i = tonumber(v[5]) }
+  if not (state.s and state.r and state.q and state.b and state.i) then return { s = seed, r = 0, q = 0, b = period, i = now } end
+  state.s = math.max(state.s, seed)
   if state.b == period - 1 then
     state.q, state.r, state.b = state.r, 0, period
   elseif state.b < period then
@@ -46,6 +55,11 @@ end
 local function keepBudget(name, state, keepMs)
   call('HSET', name, 's', state.s, 'r', state.r, 'q', state.q, 'b', state.b, 'i', state.i)
   call('PEXPIRE', name, keepMs)
+end
+
+local function lend(name, lease, leaseMs)
+  call('ZADD', name, now + leaseMs, lease)
+  if call('PTTL', name) < leaseMs then call('PEXPIRE', name, leaseMs) end
 end
 
 local function reserve(count)
@@ -59,7 +73,7 @@ local function reserve(count)
       if not refused then
         local v = call('HMGET', check.name, 'c', 'e')
         check.count, check.ends = tonumber(v[1]), tonumber(v[2])
-        if not check.ends or now >= check.ends then
+        if not check.count or not check.ends or now >= check.ends then
           check.fresh, check.count, check.ends = true, 0, now + check.windowMs
         end
         if check.amount == 0 then
@@ -106,8 +120,7 @@ local function reserve(count)
       put(check.count)
       put(check.ends)
     elseif check.kind == 'p' then
-      call('ZADD', check.name, now + check.leaseMs, check.lease)
-      if call('PTTL', check.name) < check.leaseMs then call('PEXPIRE', check.name, check.leaseMs) end
+      lend(check.name, check.lease, check.leaseMs)
       put(check.count + 1)
     else
       check.state.r = check.state.r + check.amount
@@ -126,12 +139,10 @@ local function settle(count)
     if kind == 'w' then
       local ends, difference = number(), number()
       local v = call('HMGET', name, 'c', 'e')
-      if tonumber(v[2]) == ends and now < ends then
-        call('HSET', name, 'c', math.max(0, tonumber(v[1]) + difference))
+      local taken = tonumber(v[1])
+      if taken and tonumber(v[2]) == ends and now < ends then
+        call('HSET', name, 'c', math.max(0, taken + difference))
       end
-    elseif kind == 'p' then
-      argument = argument + 1
-      call('ZREM', name, ARGV[argument])
     else
       local birth, reservedIn, reserved, used, seed, keepMs = number(), number(), number(), number(), number(), number()
       local state = budget(name, seed)
@@ -145,9 +156,25 @@ local function settle(count)
   end
 end
 
+local function free(count)
+  for _ = 1, count do
+    key, argument = key + 1, argument + 1
+    call('ZREM', KEYS[key], ARGV[argument])
+  end
+end
+
+local function renew(count)
+  for _ = 1, count do
+    key, argument = key + 1, argument + 1
+    call('ZREMRANGEBYSCORE', KEYS[key], '-inf', now)
+    lend(KEYS[key], ARGV[argument], number())
+  end
+end
+
+local operations = { r = reserve, s = settle, f = free, l = renew }
 local operation = word()
 while operation do
-  if operation == 'r' then reserve(number()) else settle(number()) end
+  operations[operation](number())
   operation = word()
 end
 return table.concat(out, ' ')

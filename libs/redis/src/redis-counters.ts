@@ -1,6 +1,6 @@
 import type { CommandArgument, RedisConnection } from './connect-redis.ts';
 import { counterKey } from './counter-key.ts';
-import { LIMIT_SCRIPT, LIMIT_SCRIPT_SHA } from './limit-script.ts';
+import { LIMIT_SCRIPT, LIMIT_SCRIPT_SHA, RESERVATION_PERIOD_MS } from './limit-script.ts';
 import type { BudgetCheck, LimitCheck, LimitCounters, Refusal, Reservation, ScopeChecks, Standing, Used } from './limit-counters.ts';
 
 /** USD are counted as integers, so that sums are exact: 10^-9 is less than the price of one token. */
@@ -19,36 +19,103 @@ interface Answer {
 
 type AnswerDone = (error: Error | null, answer: Answer | undefined) => void;
 
+/** One thing that a request that ended gives back or corrects. */
+interface Settlement {
+  readonly scope: string;
+  readonly key: string;
+  /** The lease that ends; undefined for a correction, which is in `words`. */
+  readonly lease: string | undefined;
+  readonly words: string;
+  /** After so many milliseconds there is nothing left to settle: the lease or the window is over by itself. */
+  readonly lastsMs: number;
+  /** Monotonic; 0 while it has not failed. */
+  failedAt: number;
+}
+
+/** A place that a request of this process holds. */
+interface Running {
+  readonly scope: string;
+  readonly key: string;
+  readonly lease: string;
+  readonly leaseMs: number;
+  readonly since: number;
+  /** Where it stands in the list; below 0 when the request has ended. */
+  index: number;
+}
+
+/** What a reservation of these counters carries to its settlement. */
+interface Token {
+  /** See `TOKEN_NUMBERS`. */
+  readonly numbers: readonly number[];
+  readonly running: readonly Running[];
+}
+
 interface Batch {
+  readonly settled: Settlement[];
+  /** Of the `r`s, as `words`. */
   readonly keys: string[];
   readonly leases: string[];
   words: string;
   operations: number;
   /** One per `r`, in order, with the number of numbers that its checks give. */
-  readonly waiting: { readonly checks: readonly LimitCheck[]; readonly done: AnswerDone }[];
+  readonly waiting: { readonly scopes: readonly ScopeChecks[]; readonly checks: readonly LimitCheck[]; readonly done: AnswerDone }[];
 }
+
+export interface RedisCountersOptions {
+  /** How often the leases of running requests are renewed, in milliseconds. Well below the shortest lease. */
+  readonly renewEveryMs?: number;
+}
+
+export interface RedisLimitCounters extends LimitCounters {
+  /**
+   * Asks Redis to run the script that counts, with nothing to count: a server that answers PING may still refuse it. When it does run, settlements that
+   * failed before are sent again, once. Rejects with RedisUnavailableError, or with Redis' own ReplyError.
+   */
+  probe(): Promise<void>;
+  /** Renews no lease any more. */
+  close(): void;
+}
+
+/** With leases of 30 s, two renewals may fail before a running request loses its place. */
+const RENEW_EVERY_MS = 10_000;
+/** Longer than any request: a place that is never settled is not renewed for ever. */
+const LONGEST_RUN_MS = 3_600_000;
+const MAX_RENEWED_AT_ONCE = 500;
+/** Settlements that wait for Redis to come back; past this many the oldest is given up. */
+const MAX_FAILED = 10_000;
+const MAX_RESENT_AT_ONCE = 2_000;
 
 /**
  * Counters that all replicas share. Everything that one turn of the event loop asks for goes in one script and one write (on a cluster: one per scope), so that
  * the cost per request falls as the load grows. A reservation rejects with RedisUnavailableError when Redis does not answer in time.
  *
+ * A parallel lease is renewed by one timer of this process while its request runs, so that it can be short: the places of a replica that died are free when it ends.
+ *
  * `settle` returns a promise that never rejects, the same one for all settles of a turn: it resolves once the corrections have been handed to the socket.
- * Corrections that cannot be sent are lost: leases and windows end by themselves, reserved USD after 15 to 30 minutes, and the spent amount is raised to the
- * database's when a later reservation brings a `seed` above it.
+ * What Redis refused, or was not sent, is kept and sent again by `probe`. Of what was sent and never answered only the leases are: ending one twice does
+ * nothing, but to correct an amount twice would count it twice. Such windows end by themselves, reserved USD after 15 to 30 minutes, and the spent amount is
+ * raised to the database's when a later reservation brings a `seed` above it.
  */
-export function createRedisCounters(connection: RedisConnection): LimitCounters {
-  return new RedisCounters(connection);
+export function createRedisCounters(connection: RedisConnection, options: RedisCountersOptions = {}): RedisLimitCounters {
+  return new RedisCounters(connection, options.renewEveryMs ?? RENEW_EVERY_MS);
 }
 
-class RedisCounters implements LimitCounters {
+class RedisCounters implements RedisLimitCounters {
   readonly #connection: RedisConnection;
   readonly #perScope: boolean;
   /** Of this turn: by scope on a cluster, else one under ''. */
   #batches: Map<string, Batch> | undefined;
   #written: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
+  readonly #renewEveryMs: number;
+  /** In no order: the last one takes the place of one that leaves. */
+  readonly #running: Running[] = [];
+  #renewals: NodeJS.Timeout | undefined;
+  /** Oldest first. */
+  readonly #failed = new Set<Settlement>();
 
-  constructor(connection: RedisConnection) {
+  constructor(connection: RedisConnection, renewEveryMs: number) {
     this.#connection = connection;
+    this.#renewEveryMs = renewEveryMs;
     this.#perScope = connection.topology === 'cluster';
   }
 
@@ -57,42 +124,29 @@ class RedisCounters implements LimitCounters {
     return new Promise((resolve, reject) => {
       this.#ask(scopes, (error, answer) => {
         if (answer === undefined) reject(error ?? new Error('Redis gave no answer.'));
-        else resolve(answer.refusedIndex >= 0 ? refusalOf(scopes, answer) : reservationOf(scopes, answer));
+        else resolve(answer.refusedIndex >= 0 ? refusalOf(scopes, answer) : reservationOf(scopes, answer, this.#begin(scopes)));
       });
     });
   }
 
   settle(scopes: readonly ScopeChecks[], reservation: Reservation, used: readonly Used[]): Promise<void> | undefined {
-    const token = reservation.token as readonly number[];
+    const { numbers, running } = reservation.token as Token;
+    for (const place of running) this.#end(place);
     let position = 0;
     for (const { scope, checks } of scopes) {
       let batch: Batch | undefined;
-      let words = '';
-      let count = 0;
       for (const check of checks) {
-        const [first = 0, second = 0] = [token[position], token[position + 1]];
+        const [first = 0, second = 0] = [numbers[position], numbers[position + 1]];
         position += TOKEN_NUMBERS[check.kind];
         const amount = check.kind === 'parallel' ? undefined : amountUsed(used, scope, check);
         // What is not named keeps what it reserved; a window needs nothing for that.
         if (check.kind === 'window' && (amount === undefined || amount === check.amount)) continue;
         batch ??= this.#batchFor(scope);
-        batch.keys.push(counterKey(scope, check.kind, check.name));
-        count += 1;
-        switch (check.kind) {
-          case 'window':
-            words += ` w ${first} ${(amount ?? check.amount) - check.amount}`;
-            break;
-          case 'parallel':
-            words += ' p';
-            batch.leases.push(check.lease);
-            break;
-          case 'budget':
-            words += ` b ${first} ${second} ${units(check.amount)} ${units(amount ?? check.amount)} ${units(check.seed)} ${whole(check.keepMs)}`;
-        }
+        batch.settled.push(settlementOf(scope, check, { first, second, amount }));
+        // A client that has its reply may send the next request to another replica at once: its place must be free by then.
+        if (check.kind === 'parallel') this.#connection.hurry();
       }
-      if (batch === undefined) continue;
-      batch.words += ` s ${count}${words}`;
-      batch.operations += 1;
+      if (batch !== undefined) batch.operations += 1;
     }
     if (this.#batches === undefined) return undefined;
     if (this.#written === undefined) this.#written = Promise.withResolvers<void>();
@@ -111,13 +165,14 @@ class RedisCounters implements LimitCounters {
     const refusedAt = answers.findIndex((answer) => answer !== undefined && answer.refusedIndex >= 0);
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (refusedAt < 0 && failed === undefined) {
-      const parts = scopes.map((scope, index) => reservationOf([scope], answers[index] as Answer));
-      return { allowed: true, standings: parts.flatMap(({ standings }) => standings), token: parts.flatMap(({ token }) => token as readonly number[]) };
+      const parts = scopes.map((scope, index) => reservationOf([scope], answers[index] as Answer, []));
+      const token: Token = { numbers: parts.flatMap((part) => (part.token as Token).numbers), running: this.#begin(scopes) };
+      return { allowed: true, standings: parts.flatMap(({ standings }) => standings), token };
     }
     for (const [index, scope] of scopes.entries()) {
       const answer = answers[index];
       if (answer === undefined || answer.refusedIndex >= 0) continue;
-      void this.settle([scope], reservationOf([scope], answer), scope.checks.map(({ name }) => ({ scope: scope.scope, name, amount: 0 })));
+      void this.settle([scope], reservationOf([scope], answer, []), scope.checks.map(({ name }) => ({ scope: scope.scope, name, amount: 0 })));
     }
     const [scope, answer] = [scopes[refusedAt], answers[refusedAt]];
     if (scope !== undefined && answer !== undefined) return refusalOf([scope], answer);
@@ -147,7 +202,7 @@ class RedisCounters implements LimitCounters {
     }
     batch.words += words;
     batch.operations += 1;
-    batch.waiting.push({ checks, done });
+    batch.waiting.push({ scopes, checks, done });
   }
 
   #batchFor(scope: string): Batch {
@@ -161,7 +216,7 @@ class RedisCounters implements LimitCounters {
     const open = this.#batches.get(name);
     if (open !== undefined && open.operations < MAX_OPERATIONS) return open;
     if (open !== undefined) this.#send(open);
-    const batch: Batch = { keys: [], leases: [], words: '', operations: 0, waiting: [] };
+    const batch = newBatch();
     this.#batches.set(name, batch);
     return batch;
   }
@@ -177,13 +232,172 @@ class RedisCounters implements LimitCounters {
   };
 
   #send(batch: Batch): void {
-    const rest: CommandArgument[] = [String(batch.keys.length), ...batch.keys, batch.words, ...batch.leases];
-    this.#connection.send('evalsha', [LIMIT_SCRIPT_SHA, ...rest], TEXT, (error, reply) => {
-      // A server that was restarted, flushed or promoted does not know the script: EVAL brings it along.
-      if (error?.message.startsWith('NOSCRIPT') === true) this.#connection.send('eval', [LIMIT_SCRIPT, ...rest], TEXT, (again, text) => finish(batch, again, text));
-      else finish(batch, error, reply);
+    this.#run(() => argumentsOf(batch), (error, reply, isUntouched) => {
+      finish(batch, error, reply);
+      if (error !== null) this.#keepFailed(batch, isUntouched);
     });
   }
+
+  /** `isUntouched`: the script did certainly not run. */
+  #run(words: () => readonly CommandArgument[], done: (error: Error | null, reply: unknown, isUntouched: boolean) => void): void {
+    const send = (name: string, script: string, then: (error: Error | null, reply: unknown, isUntouched: boolean) => void): void => {
+      let isSent = false;
+      this.#connection.send(name, [script, ...words()], TEXT, (error, reply) => then(error, reply, error !== null && (!isSent || isRefusal(error))));
+      isSent = true;
+    };
+    send('evalsha', LIMIT_SCRIPT_SHA, (error, reply, isUntouched) => {
+      // A server that was restarted, flushed or promoted does not know the script: EVAL brings it along.
+      if (error?.message.startsWith('NOSCRIPT') === true) send('eval', LIMIT_SCRIPT, done);
+      else done(error, reply, isUntouched);
+    });
+  }
+
+  #keepFailed({ settled, waiting }: Batch, isUntouched: boolean): void {
+    for (const settlement of settled) if (isUntouched || settlement.lease !== undefined) this.#keep(settlement);
+    if (isUntouched) return;
+    // Whoever asked was told that there is no answer and will settle nothing; Redis may have lent the places all the same.
+    for (const { scopes } of waiting) {
+      for (const { scope, checks } of scopes) for (const check of checks) if (check.kind === 'parallel') this.#keep(settlementOf(scope, check, NOTHING_USED));
+    }
+  }
+
+  #keep(settlement: Settlement): void {
+    if (settlement.failedAt === 0) settlement.failedAt = performance.now();
+    this.#failed.add(settlement);
+    if (this.#failed.size <= MAX_FAILED) return;
+    for (const oldest of this.#failed) {
+      this.#failed.delete(oldest);
+      return;
+    }
+  }
+
+  probe(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#run(() => ['0', ''], (error) => {
+        if (error !== null) return reject(error);
+        this.#sendFailed();
+        resolve();
+      });
+    });
+  }
+
+  /** In scripts of their own: what fails again must not take the requests of this turn with it. */
+  #sendFailed(): void {
+    const now = performance.now();
+    const batches = new Map<string, Batch>();
+    let left = MAX_RESENT_AT_ONCE;
+    for (const settlement of this.#failed) {
+      if (left === 0) break;
+      this.#failed.delete(settlement);
+      if (now - settlement.failedAt > settlement.lastsMs) continue;
+      left -= 1;
+      const name = this.#perScope ? settlement.scope : '';
+      let batch = batches.get(name);
+      if (batch === undefined) batches.set(name, batch = newBatch());
+      batch.settled.push(settlement);
+      if (batch.settled.length < MAX_OPERATIONS) continue;
+      batches.delete(name);
+      this.#send(batch);
+    }
+    for (const batch of batches.values()) this.#send(batch);
+  }
+
+  /** The places that a reservation took are renewed from now on. */
+  #begin(scopes: readonly ScopeChecks[]): readonly Running[] {
+    let begun: Running[] | undefined;
+    for (const { scope, checks } of scopes) {
+      for (const check of checks) {
+        if (check.kind !== 'parallel') continue;
+        const running: Running = { scope, key: counterKey(scope, 'parallel', check.name), lease: check.lease, leaseMs: check.leaseMs, since: performance.now(), index: this.#running.length };
+        this.#running.push(running);
+        (begun ??= []).push(running);
+      }
+    }
+    if (begun === undefined) return NONE;
+    if (this.#renewals === undefined) {
+      this.#renewals = setInterval(this.#renew, this.#renewEveryMs);
+      this.#renewals.unref();
+    }
+    return begun;
+  }
+
+  #end(running: Running): void {
+    const { index } = running;
+    if (this.#running[index] !== running) return;
+    running.index = -1;
+    const last = this.#running.pop();
+    if (last === undefined || last === running) return;
+    last.index = index;
+    this.#running[index] = last;
+  }
+
+  readonly #renew = (): void => {
+    const now = performance.now();
+    for (const running of this.#running.filter(({ since }) => now - since > LONGEST_RUN_MS)) this.#end(running);
+    if (this.#running.length === 0) return this.close();
+    const groups = this.#perScope ? Map.groupBy(this.#running, ({ scope }) => scope).values() : [[...this.#running]];
+    for (const group of groups) {
+      for (let from = 0; from < group.length; from += MAX_RENEWED_AT_ONCE) {
+        const part = group.slice(from, from + MAX_RENEWED_AT_ONCE);
+        // Not in the batch of this turn: there a lease that ends in the same turn would be ended first and lent again after it. One that cannot be renewed has two more turns.
+        this.#run(() => renewalOf(part.filter(({ index }) => index >= 0)), () => undefined);
+      }
+    }
+  };
+
+  close(): void {
+    clearInterval(this.#renewals);
+    this.#renewals = undefined;
+  }
+}
+
+const NONE: readonly Running[] = [];
+const NOTHING_USED = { first: 0, second: 0, amount: undefined } as const;
+/** A reservation that was never settled is given up after this by the script. */
+const BUDGET_LASTS_MS = 2 * RESERVATION_PERIOD_MS;
+
+function newBatch(): Batch {
+  return { settled: [], keys: [], leases: [], words: '', operations: 0, waiting: [] };
+}
+
+/** What ends comes first, see `LIMIT_SCRIPT`; what is settled in a turn makes room for what is asked for in it. */
+function argumentsOf({ settled, keys, leases, words }: Batch): readonly CommandArgument[] {
+  if (settled.length === 0) return [String(keys.length), ...keys, words, ...leases];
+  const [endedKeys, ended, correctedKeys]: [string[], string[], string[]] = [[], [], []];
+  let corrections = '';
+  for (const { key, lease, words: correction } of settled) {
+    if (lease === undefined) {
+      correctedKeys.push(key);
+      corrections += correction;
+    } else {
+      endedKeys.push(key);
+      ended.push(lease);
+    }
+  }
+  const settling = `${ended.length === 0 ? '' : ` f ${ended.length}`}${correctedKeys.length === 0 ? '' : ` s ${correctedKeys.length}${corrections}`}`;
+  return [String(settled.length + keys.length), ...endedKeys, ...correctedKeys, ...keys, settling + words, ...ended, ...leases];
+}
+
+function renewalOf(running: readonly Running[]): readonly CommandArgument[] {
+  const times = running.map(({ leaseMs }) => whole(leaseMs)).join(' ');
+  return [String(running.length), ...running.map(({ key }) => key), running.length === 0 ? '' : ` l ${running.length} ${times}`, ...running.map(({ lease }) => lease)];
+}
+
+function settlementOf(scope: string, check: LimitCheck, { first, second, amount }: { readonly first: number; readonly second: number; readonly amount: number | undefined }): Settlement {
+  const key = counterKey(scope, check.kind, check.name);
+  switch (check.kind) {
+    case 'window': return { scope, key, lease: undefined, words: ` w ${first} ${bounded(amount ?? check.amount) - bounded(check.amount)}`, lastsMs: check.windowMs, failedAt: 0 };
+    case 'parallel': return { scope, key, lease: check.lease, words: '', lastsMs: check.leaseMs, failedAt: 0 };
+    case 'budget': {
+      const words = ` b ${first} ${second} ${units(check.amount)} ${units(amount ?? check.amount)} ${units(check.seed)} ${whole(check.keepMs)}`;
+      return { scope, key, lease: undefined, words, lastsMs: BUDGET_LASTS_MS, failedAt: 0 };
+    }
+  }
+}
+
+/** Redis said no before the script's first write: not now (`connectRedis` keeps the reply as the cause), or not for this user. */
+function isRefusal(error: Error): boolean {
+  return (error.cause instanceof Error && error.cause.name === 'ReplyError') || error.message.startsWith('NOPERM');
 }
 
 const TEXT = { binary: false } as const;
@@ -213,19 +427,20 @@ function finish(batch: Batch, error: Error | null, reply: unknown): void {
   }
 }
 
-function reservationOf(scopes: readonly ScopeChecks[], { now, numbers }: Answer): Reservation {
+function reservationOf(scopes: readonly ScopeChecks[], { now, numbers }: Answer, running: readonly Running[]): Reservation {
   const standings: Standing[] = [];
-  const token: number[] = [];
+  const kept: number[] = [];
   let position = 0;
   for (const { scope, checks } of scopes) {
     for (const check of checks) {
       const [first = 0, second = 0, third = 0] = [numbers[position], numbers[position + 1], numbers[position + 2]];
       position += ANSWER_NUMBERS[check.kind];
-      if (check.kind === 'window') token.push(second);
-      else if (check.kind === 'budget') token.push(second, third);
+      if (check.kind === 'window') kept.push(second);
+      else if (check.kind === 'budget') kept.push(second, third);
       standings.push(standingOf(scope, check, { now, count: first, ends: second }));
     }
   }
+  const token: Token = { numbers: kept, running };
   return { allowed: true, standings, token };
 }
 

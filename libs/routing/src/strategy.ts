@@ -8,6 +8,8 @@ export interface Candidate {
   readonly group: string;
   /** `provider/model` as the configuration names it. */
   readonly model: string;
+  /** The model as configured (`openai/*`), where a name that a client chose was filled into it: what metrics may show. Undefined where `model` is the configuration's. */
+  readonly pattern?: string | undefined;
   readonly provider: string;
   /** `litellm_params.weight`, `rpm`, `tpm`, `order`: undefined where not set. Lower `order` is tried first. */
   readonly weight: number | undefined;

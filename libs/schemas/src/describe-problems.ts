@@ -50,7 +50,7 @@ function describeIssue(issue: Issue, parent: Path, value: unknown): Problem {
     case 'too_small':
       return { path, code: 'invalid_value', message: `Invalid value for '${path}': expected ${atLeast(issue)}, but got ${quoted(got)} instead.` };
     case 'too_big':
-      return { path, code: 'invalid_value', message: `Invalid value for '${path}': expected at most ${String(issue.maximum)}, but got ${quoted(got)} instead.` };
+      return { path, code: 'invalid_value', message: `Invalid value for '${path}': expected ${atMost(issue, got)} instead.` };
     default:
       return { path, code: 'invalid_value', message: `Invalid value for '${path}': ${short(issue.message, 200)}.` };
   }
@@ -77,6 +77,8 @@ function describeUnion(branches: readonly (readonly Issue[])[], at: Path, value:
 }
 
 function wrongType(path: string, expected: readonly string[], got: unknown): Problem {
+  // JSON knows no infinity, but its parser reads 1e309 as one.
+  if (typeof got === 'number' && !Number.isFinite(got)) return { path, code: 'invalid_type', message: `Invalid type for '${path}': expected ${list(expected.map((word) => word.replace(/^an? (?=number|int)/, 'a finite ')), 'or')}, but got one that is too large instead.` };
   const subject = path === '' ? 'the body' : `'${path}'`;
   return { path, code: 'invalid_type', message: `Invalid type for ${subject}: expected ${list(expected, 'or')}, but got ${typeWords(got)} instead.` };
 }
@@ -85,6 +87,14 @@ function atLeast(issue: { readonly origin: string; readonly minimum: number | bi
   if (issue.origin === 'array') return 'a non-empty array';
   if (issue.origin === 'string') return 'a non-empty string';
   return `a number not below ${String(issue.minimum)}`;
+}
+
+/** `at most 100 items, but got 140`: what is counted is said, and how many there were. */
+function atMost(issue: { readonly origin: string; readonly maximum: number | bigint }, got: unknown): string {
+  const most = `at most ${String(issue.maximum)}`;
+  if (issue.origin === 'array' && Array.isArray(got)) return `${most} items, but got ${got.length}`;
+  if (issue.origin === 'string' && typeof got === 'string') return `${most} characters, but got ${got.length}`;
+  return `${most}, but got ${quoted(got)}`;
 }
 
 function article(expected: string): string {

@@ -7,7 +7,7 @@ import { isRejectedRowsError, refusedLines } from './is-rejected-rows-error.ts';
 import { NoteFile } from './note-file.ts';
 import { beat, createOwnFolder, HEARTBEAT_MS, releaseFolder, restoreOwnFolder } from './owner.ts';
 import { RejectedRows } from './rejected-rows.ts';
-import { MAX_LINE_BYTES, readBatch, READ_BYTES, type Segment } from './segment.ts';
+import { MAX_LINE_BYTES, nextLines, readBatch, READ_BYTES, type Segment } from './segment.ts';
 import { closeDescriptor, removeFile, SegmentWriter, systemIo } from './segment-writer.ts';
 import type { Spool, SpoolOptions } from './spool.ts';
 
@@ -26,7 +26,7 @@ interface Flusher {
 
 /**
  * Opens the spool of this process below `directory` and adopts what processes that are gone have left there; that is delivered first, oldest first.
- * Never rejects because of the disk: rows that cannot be written are refused and counted until the disk recovers.
+ * Never rejects because of the disk: rows that cannot be written wait in memory, up to a bound, until the disk recovers.
  */
 export async function openSpool(options: SpoolOptions): Promise<Spool> {
   const spool = new FileSpool(options);
@@ -73,6 +73,8 @@ class FileSpool implements Spool {
     this.#rejected = new RejectedRows(options.directory, basename(this.#folder), Math.ceil(options.maxBytes / 4));
     this.#writer = new SegmentWriter({
       folder: this.#folder, maxBytes: options.maxBytes, io: options.io ?? systemIo, onLost: (reason, rows) => this.#options.onLost?.(reason, rows),
+      onDisk: (state) => this.#options.onDisk?.(state), diskCalmMs: options.diskCalmMs ?? 10_000,
+      maxMemoryRows: options.maxMemoryRows ?? 10_000, maxMemoryBytes: options.maxMemoryBytes ?? 8_000_000,
       segmentBytes: Math.max(1, Math.min(options.segmentBytes ?? 1024 * 1024, Math.floor(options.maxBytes / 8))),
     });
     this.#arm();
@@ -132,6 +134,8 @@ class FileSpool implements Spool {
     await Promise.all([this.#running, this.#adopting]);
     this.#writer.roll();
     this.#dropDelivered();
+    const lost = this.#writer.saveMemory();
+    if (lost > 0) this.#options.onLost?.('disk', lost);
     for (const segment of this.#writer.segments) closeDescriptor(segment);
     this.#note.close();
     try {
@@ -221,7 +225,7 @@ class FileSpool implements Spool {
       try {
         restoreOwnFolder(this.#folder);
       } catch {
-        // The disk refuses; rows are refused too until it does not.
+        // The disk refuses; rows wait in memory until it does not.
       }
     }
     this.#note.restore();
@@ -274,8 +278,14 @@ class FileSpool implements Spool {
     this.#dropDelivered();
     const segment = this.#writer.segments.find(({ offset, size }) => offset < size);
     if (segment === undefined) return false;
-    this.#buffer ??= Buffer.allocUnsafeSlow(READ_BYTES);
     const readAt = Date.now();
+    if (segment.lines !== undefined) {
+      const { lines, bytes } = nextLines(segment.lines, this.#batchRows);
+      this.#inHand = { segment, rows: lines.length, bytes, isAll: lines.length === this.#writer.rows, readAt };
+      this.#pieces = [lines];
+      return true;
+    }
+    this.#buffer ??= Buffer.allocUnsafeSlow(READ_BYTES);
     try {
       const descriptor = segment.descriptor ??= openSync(segment.path, 'r');
       const { lines, bytes } = await readBatch(segment, this.#batchRows, this.#buffer, async (buffer, length, position) => (await readDescriptor(descriptor, buffer, 0, length, position)).bytesRead);
@@ -357,10 +367,7 @@ class FileSpool implements Spool {
     if (inHand === undefined) return;
     const { segment, bytes } = inHand;
     this.#inHand = undefined;
-    segment.offset += bytes;
-    const rows = Math.min(inHand.rows, segment.rows);
-    segment.rows -= rows;
-    this.#writer.rows -= rows;
+    this.#writer.delivered(segment, inHand.rows, bytes);
     this.#dropDelivered();
     // Never too young: what is left came after the batch was read, if that took all there was, and not before the first row of its segment in any case.
     const oldest = this.#writer.segments.find(({ offset, size }) => offset < size);
@@ -372,7 +379,7 @@ class FileSpool implements Spool {
   #dropDelivered(): void {
     for (const segment of this.#writer.segments.filter(({ closed, offset, size }) => closed && offset >= size)) {
       this.#writer.remove(segment);
-      removeFile(segment.path);
+      if (segment.lines === undefined) removeFile(segment.path);
     }
   }
 
@@ -388,7 +395,7 @@ class FileSpool implements Spool {
   }
 }
 
-/** A disk that refuses at start refuses rows later; it does not keep the process from starting. */
+/** A disk that refuses at start may refuse rows later; it does not keep the process from starting. */
 function ownFolder(directory: string): string {
   try {
     mkdirSync(directory, { recursive: true });

@@ -37,7 +37,7 @@ export function createOwnFolder(directory: string): string {
 /** Makes the folder of this process, also again after somebody deleted it. */
 export function restoreOwnFolder(folder: string): void {
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, OWNER_FILE), JSON.stringify({ numberSpace, released: false }));
+  writeFileSync(join(folder, OWNER_FILE), JSON.stringify({ numberSpace, released: false }), { mode: 0o600 });
 }
 
 /** Shows others that the owner lives. Throws when the folder is gone. */
@@ -48,7 +48,7 @@ export function beat(folder: string): void {
 
 /** Gives a folder up: whoever starts next may have it, although this process goes on. */
 export function releaseFolder(folder: string): void {
-  writeFileSync(join(folder, OWNER_FILE), JSON.stringify({ numberSpace, released: true }));
+  writeFileSync(join(folder, OWNER_FILE), JSON.stringify({ numberSpace, released: true }), { mode: 0o600 });
 }
 
 /**

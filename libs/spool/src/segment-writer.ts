@@ -2,7 +2,7 @@ import { closeSync, fstatSync, fsync, ftruncateSync, openSync, rmSync, writeSync
 import { join } from 'node:path';
 import { restoreOwnFolder } from './owner.ts';
 import { MAX_LINE_BYTES, type Segment } from './segment.ts';
-import type { SpoolIo } from './spool.ts';
+import type { SpoolIo, SpoolOptions } from './spool.ts';
 
 const NEWLINE = 10;
 /** After the disk refused, it is asked again this much later: a failing system call for every row would cost more than the rows are worth. */
@@ -17,16 +17,24 @@ export interface SegmentWriterOptions {
   readonly folder: string;
   readonly maxBytes: number;
   readonly segmentBytes: number;
+  /** Bounds of the rows that wait in memory while the disk refuses. */
+  readonly maxMemoryRows: number;
+  readonly maxMemoryBytes: number;
+  readonly diskCalmMs: number;
   readonly io: SpoolIo;
+  readonly onDisk: NonNullable<SpoolOptions['onDisk']>;
   readonly onLost: (reason: 'full' | 'disk', rows: number) => void;
 }
 
-/** Writes rows to the last of the segments of a folder, and keeps the account of all. */
+/**
+ * Writes rows to the last of the segments of a folder, and keeps the account of all. While the disk refuses, rows wait in segments in memory, in their place
+ * among the others.
+ */
 export class SegmentWriter {
   readonly #options: SegmentWriterOptions;
   /** Oldest first; only the last may be open. */
   readonly segments: Segment[] = [];
-  /** Bytes of all segments. */
+  /** Bytes of all files. */
   bytes = 0;
   /** Rows of all segments that are not yet delivered. */
   rows = 0;
@@ -35,6 +43,11 @@ export class SegmentWriter {
   #buffer = Buffer.allocUnsafeSlow(16 * 1024);
   #retryDiskAt = 0;
   #unsynced = false;
+  #memoryRows = 0;
+  #memoryBytes = 0;
+  /** When the disk last refused a row, in monotonic milliseconds; undefined while it takes them. And what it said. */
+  #refusedAt: number | undefined;
+  #refusal: unknown;
 
   constructor(options: SegmentWriterOptions) {
     this.#options = options;
@@ -64,18 +77,16 @@ export class SegmentWriter {
       return false;
     }
     const active = this.#active ?? this.#open();
-    if (active?.descriptor === undefined) {
-      onLost('disk', 1);
-      return false;
-    }
+    if (active?.descriptor === undefined) return this.#keepInMemory(length);
     try {
       const written = io.write(active.descriptor, buffer, length);
       if (written !== length) throw new Error(`${String(written)} of ${String(length)} bytes were written`);
-    } catch {
+    } catch (error) {
+      this.#refusal = error;
       this.#undoWrite(active);
-      onLost('disk', 1);
-      return false;
+      return this.#keepInMemory(length);
     }
+    if (this.#refusedAt !== undefined) this.#noticeCalm(this.#refusedAt);
     active.size += length;
     active.rows += 1;
     this.bytes += length;
@@ -105,9 +116,47 @@ export class SegmentWriter {
     const index = this.segments.indexOf(segment);
     if (index === -1) return;
     this.segments.splice(index, 1);
-    this.bytes -= segment.size;
     this.rows -= segment.rows;
+    if (segment.lines === undefined) {
+      this.bytes -= segment.size;
+    } else {
+      this.#memoryRows -= segment.lines.length;
+      this.#memoryBytes -= segment.size - segment.offset;
+    }
     closeDescriptor(segment);
+  }
+
+  /** The next `rows` rows of a segment, `bytes` long, are done with. */
+  delivered(segment: Segment, rows: number, bytes: number): void {
+    const counted = Math.min(rows, segment.rows);
+    segment.offset += bytes;
+    segment.rows -= counted;
+    this.rows -= counted;
+    if (segment.lines === undefined) return;
+    segment.lines.splice(0, rows);
+    this.#memoryRows -= rows;
+    this.#memoryBytes -= bytes;
+  }
+
+  /** Asks the disk a last time to take the rows that wait in memory; how many it refused, which are gone from the account. */
+  saveMemory(): number {
+    let lost = 0;
+    for (const held of this.segments.filter(({ lines }) => lines !== undefined)) {
+      const { lines = [], since } = held;
+      const bytes = Buffer.from(`${lines.join('\n')}\n`);
+      this.remove(held);
+      const saved: Segment = { path: this.nextPath(), size: bytes.length, offset: 0, rows: lines.length, since, descriptor: undefined, closed: true };
+      try {
+        saved.descriptor = this.#options.io.open(saved.path);
+        if (this.#options.io.write(saved.descriptor, bytes, bytes.length) !== bytes.length) throw new Error('The disk is full.');
+        this.adopt([saved], this.segments.length);
+      } catch {
+        removeFile(saved.path);
+        lost += lines.length;
+      }
+      closeDescriptor(saved);
+    }
+    return lost;
   }
 
   /** Takes segments of somebody who is gone into the account, before those of this process. */
@@ -136,12 +185,14 @@ export class SegmentWriter {
       descriptor = this.#options.io.open(path);
     } catch (error) {
       this.#retryDiskAt = now + DISK_RETRY_MS;
+      this.#refusal = error;
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return undefined;
       // The folder was deleted under us.
       try {
         restoreOwnFolder(this.#options.folder);
         descriptor = this.#options.io.open(path);
-      } catch {
+      } catch (refusal) {
+        this.#refusal = refusal;
         return undefined;
       }
     }
@@ -149,6 +200,38 @@ export class SegmentWriter {
     this.#active = segment;
     this.segments.push(segment);
     return segment;
+  }
+
+  /** Keeps the row that stands in the buffer, `length` bytes with its newline. */
+  #keepInMemory(length: number): boolean {
+    const { maxMemoryRows, maxMemoryBytes, onDisk, onLost } = this.#options;
+    const isNews = this.#refusedAt === undefined;
+    this.#refusedAt = performance.now();
+    if (isNews) onDisk({ refuses: true, reason: this.#refusal });
+    if (this.#memoryRows >= maxMemoryRows || this.#memoryBytes + length > maxMemoryBytes) {
+      onLost('disk', 1);
+      return false;
+    }
+    let segment = this.segments.at(-1);
+    if (segment?.lines === undefined) {
+      segment = { path: '', lines: [], size: 0, offset: 0, rows: 0, since: Date.now(), descriptor: undefined, closed: true };
+      this.segments.push(segment);
+    }
+    segment.lines?.push(this.#buffer.toString('utf8', 0, length - 1));
+    segment.size += length;
+    segment.rows += 1;
+    this.rows += 1;
+    this.#memoryRows += 1;
+    this.#memoryBytes += length;
+    return true;
+  }
+
+  /** A disk that is nearly full takes a row now and then: it is well when it refused none for a while. */
+  #noticeCalm(refusedAt: number): void {
+    if (performance.now() - refusedAt < this.#options.diskCalmMs) return;
+    this.#refusedAt = undefined;
+    this.#refusal = undefined;
+    this.#options.onDisk({ refuses: false });
   }
 
   /** Takes back what a refused write left behind. Where even that fails the segment ends here: what is behind its size is never read. */

@@ -1,8 +1,11 @@
 import type { FileHandle } from 'node:fs/promises';
 
-/** One file of rows. Everything before `size` is whole lines. */
+/** One file of rows, or rows held in memory. Everything before `size` is whole lines. */
 export interface Segment {
+  /** '' for rows in memory. */
   readonly path: string;
+  /** The rows that are not yet delivered, where the disk refused them; undefined for a file. */
+  readonly lines?: string[];
   /** Bytes of whole lines. */
   size: number;
   /** Bytes delivered. */
@@ -45,6 +48,19 @@ export async function readBatch(segment: Segment, maxRows: number, buffer: Buffe
   // Decoded once and cut: a call per line costs more than the decoding.
   if (rows > 0) return { lines: buffer.toString('utf8', 0, end - 1).split('\n'), bytes: end };
   return { lines: [], bytes: read };
+}
+
+/** The next lines of rows held in memory, bounded as a read of a file is. */
+export function nextLines(held: readonly string[], maxRows: number): ReadBatch {
+  const lines: string[] = [];
+  let bytes = 0;
+  for (const line of held) {
+    const more = Buffer.byteLength(line) + 1;
+    if (lines.length === maxRows || (lines.length > 0 && bytes + more > READ_BYTES)) break;
+    lines.push(line);
+    bytes += more;
+  }
+  return { lines, bytes };
 }
 
 /** Counts the whole lines of a file that somebody else has written. */

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, cpSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { appendFileSync, cpSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync, writeSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { eventually, temporaryDirectory } from '@pointsman/testing';
 import { expect, onTestFinished, test } from 'vitest';
@@ -208,38 +208,146 @@ test('a line longer than a megabyte is refused, and a bound smaller than a segme
   expect(it.lost).toEqual({ full: 1, disk: 0 });
 });
 
-test('a full disk refuses rows, tears none, and takes them again when it has room', async () => {
-  await using directory = await temporaryDirectory();
-  let room = Infinity;
-  let failOpen = false;
-  const io: SpoolIo = {
-    open: (path) => {
-      if (failOpen) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
-      return openSync(path, 'ax+');
-    },
-    // As the kernel does it: what fits is written, the next call fails.
-    write: (descriptor, bytes, length) => {
-      const fits = Math.min(length, room);
-      if (fits === 0) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
-      const written = writeSync(descriptor, bytes, 0, fits);
-      room -= written;
-      return written;
+interface FakeDisk {
+  readonly io: SpoolIo;
+  /** Bytes it takes before it is full. */
+  room: number;
+}
+
+/** A disk that fills up as a real one does: what fits is written, the next call fails; a new file needs a byte. */
+function fakeDisk(): FakeDisk {
+  const noSpace = (): Error => Object.assign(new Error('no space'), { code: 'ENOSPC' });
+  const disk: FakeDisk = {
+    room: Infinity,
+    io: {
+      open: (path) => {
+        if (disk.room === 0) throw noSpace();
+        return openSync(path, 'ax+');
+      },
+      write: (descriptor, bytes, length) => {
+        const fits = Math.min(length, disk.room);
+        if (fits === 0) throw noSpace();
+        const written = writeSync(descriptor, bytes, 0, fits);
+        disk.room -= written;
+        return written;
+      },
     },
   };
-  await using it = await opened(directory.path, { io, batchMs: 1 });
+  return disk;
+}
+
+test('without room in memory a full disk refuses rows, tears none, and takes them again when it has room', async () => {
+  await using directory = await temporaryDirectory();
+  const disk = fakeDisk();
+  await using it = await opened(directory.path, { io: disk.io, batchMs: 1, maxMemoryRows: 0 });
   expect(it.spool.append(row('before', 40))).toBe(true);
-  room = 25;
+  disk.room = 25;
   expect(it.spool.append(row('cut', 40))).toBe(false);
-  room = 0;
-  failOpen = true;
+  disk.room = 0;
   expect(it.spool.append(row('no space', 40))).toBe(false);
-  room = Infinity;
-  failOpen = false;
+  disk.room = Infinity;
   await eventually(() => expect(it.spool.append(row('after', 40))).toBe(true));
   await it.spool.flush(soon());
   expect(it.received.map(idOf)).toEqual(['before', 'after']);
   expect(it.lost.disk).toBeGreaterThanOrEqual(2);
   expect(it.rejected).toEqual([]);
+});
+
+test('rows that a full disk refuses wait in memory and arrive in their place, whole, and each change of the disk is told once', async () => {
+  await using directory = await temporaryDirectory();
+  const disk = fakeDisk();
+  let away = true;
+  const changes: unknown[] = [];
+  await using it = await opened(directory.path, { io: disk.io, away: () => away, batchRows: 7, diskCalmMs: 0, onDisk: ({ refuses }) => changes.push(refuses) });
+  let next = 0;
+  const append = (rows: number): void => {
+    for (let at = 0; at < rows; at += 1, next += 1) expect(it.spool.append(row(next, 40))).toBe(true);
+  };
+  append(10);
+  disk.room = 100;
+  append(30);
+  disk.room = Infinity;
+  await eventually(() => {
+    append(1);
+    expect(changes).toEqual([true, false]);
+  });
+  disk.room = 0;
+  append(10);
+  expect(changes).toEqual([true, false, true]);
+  expect(it.spool.append('{"id":\n"é 漢 😀"}')).toBe(true);
+  expect(it.spool.backlog.rows).toBe(next + 1);
+  away = false;
+  await it.spool.flush(soon());
+  expect(it.received.map(idOf)).toEqual([...Array.from({ length: next }, (_, at) => at), 'é 漢 😀']);
+  expect(it.lost).toEqual({ full: 0, disk: 0 });
+  expect(it.spool.backlog).toMatchObject({ rows: 0, oldestAt: undefined });
+});
+
+test('a disk that stays full costs nothing while the receiver takes rows; what waits in memory is bounded by rows and by bytes', async () => {
+  await using directory = await temporaryDirectory();
+  const disk = fakeDisk();
+  disk.room = 0;
+  let away = false;
+  await using it = await opened(directory.path, { io: disk.io, away: () => away, maxMemoryRows: 10, maxMemoryBytes: 2_000 });
+  for (let at = 0; at < 50; at += 1) {
+    expect(it.spool.append(row(at))).toBe(true);
+    if (at % 10 === 9) await it.spool.flush(soon());
+  }
+  expect(it.received.map(idOf)).toEqual(Array.from({ length: 50 }, (_, at) => at));
+  expect(it.lost.disk).toBe(0);
+  away = true;
+  for (let at = 0; at < 12; at += 1) expect(it.spool.append(row(at))).toBe(at < 10);
+  expect(it.lost).toEqual({ full: 0, disk: 2 });
+  away = false;
+  await it.spool.flush(soon());
+  expect(it.spool.append(row('large', 1_500))).toBe(true);
+  expect(it.spool.append(row('too much', 600))).toBe(false);
+  await it.spool.flush(soon());
+  expect(it.received).toHaveLength(61);
+});
+
+test('a row in memory that the receiver refuses for good is set aside; the others arrive', async () => {
+  await using directory = await temporaryDirectory();
+  const disk = fakeDisk();
+  disk.room = 0;
+  const received: unknown[] = [];
+  await using it = await opened(directory.path, { io: disk.io, deliver: async (lines) => {
+    if (lines.some((line) => idOf(line) === 3)) throw new RejectedRowsError('no');
+    received.push(...lines.map(idOf));
+  } });
+  for (let at = 0; at < 8; at += 1) it.spool.append(row(at));
+  await it.spool.flush(soon());
+  expect(received).toEqual([0, 1, 2, 4, 5, 6, 7]);
+  expect(rejectedText(directory.path)).toBe(`${row(3)}\n`);
+});
+
+test('a close asks the disk once more for what waits in memory; what it refuses then is lost and counted', async () => {
+  await using directory = await temporaryDirectory();
+  const disk = fakeDisk();
+  const first = await opened(directory.path, { io: disk.io, away: () => true });
+  first.spool.append(row('on disk'));
+  disk.room = 0;
+  first.spool.append(row('in memory'));
+  disk.room = Infinity;
+  await first.spool.close();
+  expect(first.lost.disk).toBe(0);
+  const second = await opened(directory.path, { io: disk.io, away: () => true });
+  disk.room = 0;
+  second.spool.append(row('gone'));
+  second.spool.append(row('gone too'));
+  await second.spool.close();
+  expect(second.lost.disk).toBe(2);
+  await using third = await opened(directory.path);
+  await third.spool.flush(soon());
+  expect(third.received.map(idOf)).toEqual(['on disk', 'in memory']);
+});
+
+test('no other user of the machine may read what a spool keeps', async () => {
+  await using directory = await temporaryDirectory();
+  await using it = await opened(directory.path, { away: () => true });
+  it.spool.append(row(1));
+  it.spool.note('note');
+  expect(filesBelow(directory.path).map((path) => [basename(path), statSync(path).mode & 0o777]).sort()).toEqual([['00000001.jsonl', 0o600], ['own.note', 0o600], ['owner.json', 0o600]]);
 });
 
 test('rows of a folder that was deleted under the process still arrive, and new ones find a new folder', async () => {
@@ -257,16 +365,21 @@ test('rows of a folder that was deleted under the process still arrive, and new 
   expect(it.lost.disk).toBe(0);
 });
 
-test('a folder that cannot be made refuses rows instead of keeping the process from starting, and is made when it can be', async () => {
+test('a folder that cannot be made does not keep the process from starting: its rows wait in memory, and it is made when it can be', async () => {
   await using directory = await temporaryDirectory();
   const path = join(directory.path, 'spool');
   writeFileSync(path, 'in the way');
   await using it = await opened(path);
-  expect(it.spool.append(row(1))).toBe(false);
-  rmSync(path);
-  await eventually(() => expect(it.spool.append(row(2))).toBe(true));
+  expect(it.spool.append(row(1))).toBe(true);
   await it.spool.flush(soon());
-  expect(it.received).toEqual([row(2)]);
+  expect(it.received).toEqual([row(1)]);
+  rmSync(path);
+  await eventually(() => {
+    it.spool.append(row(2));
+    expect(it.spool.backlog.bytes).toBeGreaterThan(0);
+  });
+  await it.spool.flush(soon());
+  expect(new Set(it.received)).toEqual(new Set([row(1), row(2)]));
 });
 
 test('only the rows that the receiver refuses for good are set aside; those around them arrive', async () => {

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { crc32 } from 'node:zlib';
 import { objectStoreXml, S3Fault, type XmlNode } from './object-store/s3-xml.ts';
 import { checkSignature } from './object-store/s3-signature.ts';
 import { S3Buckets, type StoredBytes, type StoredVersion } from './object-store/s3-buckets.ts';
@@ -89,6 +90,14 @@ const REGION = 'us-east-1';
 const ACCESS_KEY_ID = 'AKIAPOINTSMANTEST000';
 const SECRET_ACCESS_KEY = 'object-store-test-secret-0123456789';
 
+/** Hex, but for the count. */
+interface Digests {
+  readonly bytes: number;
+  readonly md5: string;
+  readonly sha256: string;
+  readonly crc32: string;
+}
+
 interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
@@ -119,16 +128,18 @@ export async function startObjectStore(options: StartObjectStoreOptions = {}): P
   let files = 0;
 
   /** Takes a body in whole, in memory or in a file, with its digests. */
-  const receive = async (source: Readable, knownBytes: number): Promise<StoredBytes & { readonly sha256: string }> => {
+  const receive = async (source: Readable, knownBytes: number): Promise<StoredBytes & Digests> => {
     const md5 = createHash('md5');
     const sha256 = createHash('sha256');
+    let crc = 0;
     let bytes = 0;
     const count = (chunk: Buffer): void => {
       bytes += chunk.length;
       md5.update(chunk);
       sha256.update(chunk);
+      crc = crc32(chunk, crc);
     };
-    const digests = (): { bytes: number; md5: string; sha256: string } => ({ bytes, md5: md5.digest('hex'), sha256: sha256.digest('hex') });
+    const digests = (): Digests => ({ bytes, md5: md5.digest('hex'), sha256: sha256.digest('hex'), crc32: crc.toString(16).padStart(8, '0') });
     if (knownBytes <= IN_MEMORY_BYTES) {
       const chunks: Buffer[] = [];
       for await (const chunk of source as AsyncIterable<Buffer>) {
@@ -260,7 +271,7 @@ export async function startObjectStore(options: StartObjectStoreOptions = {}): P
     if (line.method === 'POST' && uploadId !== null) {
       const upload = store.upload(bucket, uploadId);
       const wanted = [...(body.buffer?.toString('utf8') ?? '').matchAll(/<Part>(.*?)<\/Part>/gs)].map(([, part = '']) => ({
-        number: Number(/<PartNumber>(\d+)</.exec(part)?.[1]), etag: /<ETag>(?:&quot;|")?([0-9a-f]+)/.exec(part)?.[1] ?? '',
+        xml: part, number: Number(/<PartNumber>(\d+)</.exec(part)?.[1]), etag: /<ETag>(?:&quot;|")?([0-9a-f]+)/.exec(part)?.[1] ?? '',
       }));
       const parts = store.chooseParts(upload, wanted);
       const joined = await receive(Readable.from(joinParts(parts)), parts.reduce((sum, part) => sum + part.bytes, 0));
@@ -273,9 +284,9 @@ export async function startObjectStore(options: StartObjectStoreOptions = {}): P
     }
     if (line.method !== 'PUT') throw new S3Fault(405, 'MethodNotAllowed', 'Not here.');
     if (uploadId !== null) {
-      store.putPart(store.upload(bucket, uploadId), Number(query.get('partNumber')), body);
-      response.setHeader('etag', `"${body.md5}"`);
-      if (headers['x-amz-checksum-sha256'] !== undefined) response.setHeader('x-amz-checksum-sha256', headers['x-amz-checksum-sha256']);
+      const checksums = Object.fromEntries(Object.entries(headers).flatMap(([name, value]) => (/^x-amz-checksum-(sha256|crc32)$/.test(name) ? [[name, String(value)]] : [])));
+      store.putPart(store.upload(bucket, uploadId), Number(query.get('partNumber')), { body, checksums });
+      setHeaders(response, { etag: `"${body.md5}"`, ...checksums });
       await send(exchange, 200);
       return;
     }
@@ -399,14 +410,13 @@ function versionHeaders(version: StoredVersion, full: boolean): Record<string, s
   };
 }
 
-function checkBody(headers: IncomingMessage['headers'], body: StoredBytes & { readonly sha256: string }, length: number): void {
+function checkBody(headers: IncomingMessage['headers'], body: StoredBytes & Digests, length: number): void {
   if (body.bytes !== length) throw new S3Fault(400, 'IncompleteBody', 'Fewer bytes than announced.');
   const signed = headers['x-amz-content-sha256'];
   if (typeof signed === 'string' && /^[0-9a-f]{64}$/.test(signed) && signed !== body.sha256) throw new S3Fault(400, 'XAmzContentSHA256Mismatch', 'The body is not the signed one.');
-  const checksum = headers['x-amz-checksum-sha256'];
-  if (checksum !== undefined && checksum !== Buffer.from(body.sha256, 'hex').toString('base64')) throw new S3Fault(400, 'BadDigest', 'The SHA-256 does not match.');
-  const md5 = headers['content-md5'];
-  if (md5 !== undefined && md5 !== Buffer.from(body.md5, 'hex').toString('base64')) throw new S3Fault(400, 'BadDigest', 'The MD5 does not match.');
+  for (const [name, digest] of [['x-amz-checksum-sha256', body.sha256], ['x-amz-checksum-crc32', body.crc32], ['content-md5', body.md5]] as const) {
+    if (headers[name] !== undefined && headers[name] !== Buffer.from(digest, 'hex').toString('base64')) throw new S3Fault(400, 'BadDigest', `${name} does not match.`);
+  }
 }
 
 async function* joinParts(parts: readonly StoredBytes[]): AsyncIterable<Buffer> {

@@ -288,6 +288,21 @@ describe('usageOfReply', () => {
   test('nonsense counts as nothing', () => {
     expect(usageOfReply('chat', { usage: { prompt_tokens: -1, completion_tokens: 'x', total_tokens: null } })).toEqual(noUsage);
   });
+
+  test.each([1e308, Infinity, 2 ** 31, -5])('%d tokens are no count: what was really used is counted here', (absurd) => {
+    const details = { cached_tokens: absurd, audio_tokens: absurd };
+    expect(usageOfReply('chat', { usage: { prompt_tokens: absurd, completion_tokens: 4, total_tokens: absurd, prompt_tokens_details: details } })).toEqual({ ...noUsage, completionTokens: 4, totalTokens: 4 });
+    expect(usageOfReply('responses', { usage: { input_tokens: 3, output_tokens: absurd, output_tokens_details: { reasoning_tokens: absurd } } })).toEqual({ ...noUsage, promptTokens: 3, totalTokens: 3 });
+    expect(usageOfReply('messages', { usage: { input_tokens: 3, cache_read_input_tokens: absurd, output_tokens: absurd } })).toEqual({ ...noUsage, promptTokens: 3, totalTokens: 3 });
+    const inspector = createStreamInspector('messages');
+    inspector.inspect({ event: '', data: '{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hello"}}' });
+    inspector.inspect({ event: '', data: `{"type":"message_delta","delta":{},"usage":{"output_tokens":${absurd === Infinity ? '1e999' : String(absurd)}}}` });
+    expect([inspector.unreported.text, inspector.unreported.reportedTokens, inspector.usage()?.completionTokens]).toEqual(['Hello', 0, 0]);
+  });
+
+  test('parts of a token are not counted: a ledger holds whole ones', () => {
+    expect(usageOfReply('chat', { usage: { prompt_tokens: 3.7, completion_tokens: 0.5 } })).toEqual({ ...noUsage, promptTokens: 3, totalTokens: 3 });
+  });
 });
 
 test('an event built for a client is read back by an inspector', () => {

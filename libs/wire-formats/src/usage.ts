@@ -164,7 +164,14 @@ function count(raw: unknown): number {
   return present(raw) ?? 0;
 }
 
-/** A token count, or undefined for what cannot be one: a provider's null or nonsense must not turn a bill into NaN. */
+/** More tokens than any call has; what a provider says beyond it is a mistake or a lie, and neither may become a bill. */
+const MAX_COUNT = 2 ** 31 - 1;
+
 function present(raw: unknown): number | undefined {
-  return typeof raw === 'number' && Number.isFinite(raw) && raw >= 0 ? raw : undefined;
+  return isTokenCount(raw) ? Math.floor(raw) : undefined;
+}
+
+/** A finite number from 0 to 2^31-1. What is none (a provider's null, 1e308) is treated as not sent, so that it is counted here instead. */
+export function isTokenCount(raw: unknown): raw is number {
+  return typeof raw === 'number' && raw >= 0 && raw <= MAX_COUNT;
 }

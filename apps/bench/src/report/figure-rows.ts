@@ -1,3 +1,4 @@
+import type { LedgerFigures } from '../measure/run-ledger.ts';
 import type { Figures } from '../measure/run-rounds.ts';
 import { pairedRatio, ratio, type Spread } from '../measure/statistics.ts';
 import type { MemoryGrowth } from '../measure/run-memory.ts';
@@ -68,6 +69,11 @@ export function memoryRows(growths: readonly MemoryGrowth[]): readonly (readonly
       times(ratio(rssBytes, growth.after[0]?.rssBytes)),
     ]),
   );
+}
+
+/** The ledger's figures in one sentence. */
+export function ledgerLine({ keys, rowsPerSecond, seconds, rows, batches, lateBatches, batchP50Ms, batchMaxMs, cpuMicrosPerRow, exact }: LedgerFigures): string {
+  return `Ledger: ${number(keys, 0)} keys, ${number(rowsPerSecond, 0)} rows a second for ${number(seconds, 0)} s (${number(rows, 0)} rows) on a real PostgreSQL: ${number(lateBatches, 0)} of ${number(batches, 0)} batches late, a batch of ${number(rows / batches, 0)} rows takes ${number(batchP50Ms, 0)} ms (at most ${number(batchMaxMs, 0)}), ${number(cpuMicrosPerRow, 1)} µs CPU of the gateway's side per row; ledger and keys ${exact ? 'agree to the last digit' : 'DO NOT AGREE'}.`;
 }
 
 function withSpread({ median, min, max }: Spread, digits: number): string {

@@ -15,6 +15,7 @@ test('the report shows who was measured, who was not and why, and memory with it
     contestants: [{ name: 'bare', about: 'the least' }, { name: 'pointsman', about: 'ours' }],
     absent: [{ name: 'litellm', reason: 'Error: no /home/somebody/.cache/venv/bin/litellm' }],
     figures: [figures('bare', 50), figures('pointsman', 75)],
+    ledger: { keys: 10_000, rowsPerSecond: 1_000, seconds: 20, rows: 20_000, batches: 80, lateBatches: 0, batchP50Ms: 30, batchMaxMs: 60, cpuMicrosPerRow: 11.8, exact: false },
     memory: [{ contestant: 'pointsman', rssAtStartBytes: 0, after: [{ requests: 20_000, rssBytes: 100 * 1024 ** 2 }, { requests: 200_000, rssBytes: 110 * 1024 ** 2 }], failed: 0, problems: [] }],
     spanBytesPerRequest: 900,
   });
@@ -22,5 +23,7 @@ test('the report shows who was measured, who was not and why, and memory with it
   expect(report).toContain('litellm did not take part: Error: no litellm');
   expect(report).toMatch(/\| pointsman \| 0 \| 200,000 \| 110 \| 1\.10 \|/);
   expect(report).toContain('900 bytes of OTLP per request');
+  expect(report).toContain('0 of 80 batches late');
+  expect(report).toContain('DO NOT AGREE');
   expect(report).not.toContain('/home/');
 });

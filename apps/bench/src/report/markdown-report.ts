@@ -1,8 +1,9 @@
 import { markdownTable } from 'markdown-table';
+import type { LedgerFigures } from '../measure/run-ledger.ts';
 import type { MemoryGrowth } from '../measure/run-memory.ts';
 import type { Figures } from '../measure/run-rounds.ts';
 import { scenarioNames, scenarios } from '../scenarios.ts';
-import { columns, figureRows, loadCost, memoryColumns, memoryRows, problemLines, withoutPaths } from './figure-rows.ts';
+import { columns, figureRows, ledgerLine, loadCost, memoryColumns, memoryRows, problemLines, withoutPaths } from './figure-rows.ts';
 import type { MachineFacts } from './machine-facts.ts';
 
 export interface MarkdownInput {
@@ -17,6 +18,7 @@ export interface MarkdownInput {
   readonly absent: readonly { readonly name: string; readonly reason: string }[];
   readonly figures: readonly Figures[];
   readonly memory: readonly MemoryGrowth[];
+  readonly ledger: LedgerFigures | undefined;
   readonly spanBytesPerRequest: number | undefined;
 }
 
@@ -41,6 +43,7 @@ export function markdownReport(input: MarkdownInput): string {
     }),
     ...problemLines(input.figures).map((line) => `Failed: ${withoutPaths(line)}\n`),
     ...(input.memory.length === 0 ? [] : ['## Memory, idle after so many requests', '', markdownTable([[...memoryColumns], ...memoryRows(input.memory).map((row) => [...row])], { alignDelimiters: false }), '']),
+    ...(input.ledger === undefined ? [] : ['## Spend ledger', '', ledgerLine(input.ledger), '']),
     ...howToRead(input),
   ].join('\n')}\n`;
 }

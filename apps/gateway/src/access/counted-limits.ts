@@ -4,7 +4,7 @@ import type { LimitCounters, Refusal, Reservation, Standing } from '@pointsman/r
 import type { Clock } from '@pointsman/timing';
 import type { GatewayMetrics } from '../record/gateway-metrics.ts';
 import type { GroupPlan } from '../snapshot/snapshot.ts';
-import { AWAY, type Dependency } from '../state/dependency.ts';
+import { AWAY, type Attempts } from '../state/dependency.ts';
 import { CostEstimates, wantedTokens } from './cost-estimates.ts';
 import type { KeyLimits } from './key-limits.ts';
 import { askFor, planLimits, scopeOf, usedBy, type Asked, type Demand, type LimitPlan } from './limit-plan.ts';
@@ -14,7 +14,7 @@ import type { Principal } from './principal.ts';
 
 export interface CountedLimitsOptions {
   /** Counters that all replicas share, and what tells whether they are there. Undefined where this process is alone. */
-  readonly shared: { readonly counters: LimitCounters; readonly dependency: Pick<Dependency, 'attempt'> } | undefined;
+  readonly shared: { readonly counters: LimitCounters; readonly dependency: Attempts } | undefined;
   /** Counters in the memory of this process: the only ones where nothing is shared, and what is left while Redis is away. */
   readonly memory: LimitCounters;
   /** How many replicas there were when they could last hear each other. */
@@ -25,6 +25,11 @@ export interface CountedLimitsOptions {
   readonly replicaId: string;
   readonly metrics: Pick<GatewayMetrics, 'limited'>;
 }
+
+/** Renewed every 10 s while the request runs: the places of a replica that died are free after this. */
+const SHARED_LEASE_MS = 30_000;
+/** In memory nothing outlives the process, and nothing renews: longer than a request lasts. */
+const LOCAL_LEASE_MS = 3_600_000;
 
 /** Rate limits, parallel limits and budgets of keys, teams and users. Callers without limits cost a property read. */
 export class CountedLimits implements Limits {
@@ -42,8 +47,8 @@ export class CountedLimits implements Limits {
     const plan = this.#planOf(limits, request.plan);
     if (plan.scopes.length === 0) return NOTHING_TO_SETTLE;
     const { shared, memory } = this.#options;
-    if (shared === undefined) return this.#decide(this.#ask(plan, request, 'whole'), { plan, request, counters: memory });
     const asked = this.#ask(plan, request, 'whole');
+    if (shared === undefined) return this.#decide(asked, { plan, request, counters: memory });
     if (asked === undefined) return NOTHING_TO_SETTLE;
     const { counters } = shared;
     const outcome = shared.dependency.attempt(() => counters.reserve(asked.scopes));
@@ -70,6 +75,7 @@ export class CountedLimits implements Limits {
       tokens: plan.hasTokens ? promptTokens() + (wantedTokens(outline) ?? 0) : 0,
       costUsd: plan.hasBudgets ? this.#estimates.estimate(group, outline, promptTokens()) : 0,
       lease: `${this.#options.replicaId}:${String(this.#leases)}`,
+      leaseMs: mode === 'whole' && this.#options.shared !== undefined ? SHARED_LEASE_MS : LOCAL_LEASE_MS,
       now: this.#options.clock.now(),
       share: mode === 'share' ? Math.max(1, this.#options.replicas()) : 1,
       budgetsOnly: mode === 'budgets',
@@ -137,7 +143,7 @@ class CountedAdmission implements Admission {
       for (const { account, name } of asked.budgets) account.book(name, used.costUsd);
     }
     const sent = counters.settle(asked.scopes, reservation, usedBy(asked, used));
-    // What cannot be corrected ends by itself: windows and leases in time, budgets when the database's figure comes back with the next seed.
+    // The counters keep what they could not send; what they give up ends by itself: windows and leases in time, budgets when the database's figure comes back with the next seed.
     if (sent instanceof Promise) sent.catch(nothing);
   }
 }

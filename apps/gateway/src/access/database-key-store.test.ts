@@ -88,10 +88,10 @@ test('a flood of made-up keys asks few questions at once, lets no more than 2,00
   database.gate = gate;
   const flood = Array.from({ length: 5_000 }, (_, index) => Promise.resolve(store.find(digestKey(`sk-made-up-${String(index)}`))).then(() => 'unknown', (error: unknown) => error));
   await drained();
-  expect(database.running).toBe(6);
+  expect(database.running).toBe(4);
   open();
   const answers = await Promise.all(flood);
-  expect(database.mostRunning).toBe(6);
+  expect(database.mostRunning).toBe(4);
   const refused = answers.filter((answer) => answer !== 'unknown');
   expect(refused.length).toBeGreaterThanOrEqual(2_900);
   expect(refused[0]).toMatchObject({ status: 503, code: 'key_lookups_busy', retryAfterMs: 1_000 });
@@ -105,6 +105,32 @@ test('a known key is served at once through a flood of unknown ones', async () =
   for (let index = 0; index < 100; index += 1) Promise.resolve(store.find(digestKey(`sk-made-up-${String(index)}`))).catch(() => undefined);
   clock.advance(60_000);
   expect(store.find(digest)).toBe(principal);
+});
+
+test.each([['by its name', [tokenOf(KEY)]], ['as any may have', undefined]])('a known key that changed, %s, is asked for before a flood of made-up ones, which stands in line behind it', async (_how, changed) => {
+  const { store, database } = setUp();
+  await store.find(digest);
+  database.gate = new Promise(() => undefined);
+  for (let index = 0; index < 1_000; index += 1) Promise.resolve(store.find(digestKey(`sk-made-up-${String(index)}`))).catch(() => undefined);
+  await drained();
+  database.gate = Promise.resolve();
+  store.changed(changed);
+  expect(await store.find(digest)).toMatchObject({ keyAlias: 'known' });
+  expect(database.asked.at(-1)).toBe(tokenOf(KEY));
+});
+
+test('a key that was deleted has no slot reserved once the database has said so', async () => {
+  const { store, database } = setUp();
+  await store.find(digest);
+  database.rows.clear();
+  store.changed([tokenOf(KEY)]);
+  expect(await store.find(digest)).toBeUndefined();
+  store.changed([]);
+  database.gate = new Promise(() => undefined);
+  for (let index = 0; index < 10; index += 1) Promise.resolve(store.find(digestKey(`sk-made-up-${String(index)}`))).catch(() => undefined);
+  Promise.resolve(store.find(digest)).catch(() => undefined);
+  await drained();
+  expect(database.running).toBe(4);
 });
 
 test('a deleted key is refused from the change on, also when an old answer is still under way', async () => {
@@ -201,6 +227,17 @@ test('fallback keys work only while the database is away; others are told that t
   });
   database.isAway = false;
   expect(await store.find(digestKey('sk-other'))).toBeUndefined();
+});
+
+test('a database that is only too busy makes nobody\'s key wrong: 503 and try again, until it is known to be away', async () => {
+  const { store, database } = setUp({ fallbackKeys: new Set([tokenOf('sk-fallback')]) });
+  database.isBusy = true;
+  await expect(store.find(digest)).rejects.toMatchObject({ status: 503, code: 'key_not_checkable', retryAfterMs: 1_000 });
+  expect(await store.find(digestKey('sk-fallback'))).toMatchObject({ role: 'user' });
+  database.isAway = true;
+  await expect(store.find(digest)).rejects.toMatchObject({ status: 401, type: 'token_not_checkable' });
+  [database.isBusy, database.isAway] = [false, false];
+  expect(await store.find(digest)).toMatchObject({ keyAlias: 'known' });
 });
 
 test('while the database is being opened, nobody is told that a key is wrong', async () => {

@@ -6,7 +6,7 @@ import { LRUCache } from 'lru-cache';
 import { REQUEST_DEADLINE_MS } from '../state/dependency.ts';
 import type { GatewayDatabase } from '../state/gateway-database.ts';
 import { compilePrincipal } from './compile-principal.ts';
-import { blockedKey, blockedTeam, expiredKey, tooManyLookups, uncheckableKey } from './key-refusals.ts';
+import { blockedKey, blockedTeam, expiredKey, keyNotCheckable, tooManyLookups, uncheckableKey } from './key-refusals.ts';
 import type { KeyStore } from './key-store.ts';
 import { LookupSlots } from './lookup-slots.ts';
 import type { Principal } from './principal.ts';
@@ -15,6 +15,8 @@ import type { Principal } from './principal.ts';
 const MAX_KEYS = 50_000;
 /** Digests that the database did not know. */
 const MAX_UNKNOWN = 20_000;
+/** Keys that changed and were not asked for since. */
+const MAX_CHANGED = 10_000;
 /** How long a key is used without asking again; then it is asked for in the background. As LiteLLM's `user_api_key_cache_ttl`. */
 const FRESH_MS = 60_000;
 /** How long it is used while the question is under way; past it a request waits for the answer. */
@@ -85,6 +87,8 @@ export class DatabaseKeyStore implements KeyStore {
   readonly #known: LRUCache<string, KnownKey>;
   /** Digest → when it was not known, monotonic. */
   readonly #unknown = new LRUCache<string, number>({ max: MAX_UNKNOWN });
+  /** Keys that were known until they changed: asked for before those that nobody has seen. */
+  readonly #changed = new LRUCache<string, true>({ max: MAX_CHANGED });
   readonly #pending = new Map<string, PendingLookup>();
   readonly #slots = new LookupSlots();
   readonly #fallbacks = new Map<string, Principal>();
@@ -147,7 +151,7 @@ export class DatabaseKeyStore implements KeyStore {
   }
 
   #forget(token: string): void {
-    this.#known.delete(token);
+    if (this.#known.delete(token)) this.#changed.set(token, true);
   }
 
   #forgetOldName(current: string, token: string): void {
@@ -194,9 +198,10 @@ export class DatabaseKeyStore implements KeyStore {
       const askedAt = this.#clock.monotonic();
       const access = await this.#database.run((database, signal) => database.access.findAccess(token, signal), { deadlineMs: REQUEST_DEADLINE_MS });
       return access === undefined ? undefined : new KnownKey(access, { now: this.#clock.now(), confirmedAt: askedAt });
-    });
+    }, { wasKnown: this.#known.has(token) || this.#changed.has(token) });
     if (found === undefined) throw tooManyLookups();
     const known = found.answer;
+    this.#changed.delete(token);
     // What may be old already answers this request and is not kept.
     if (isOutdated()) return known;
     if (known === undefined) {
@@ -215,7 +220,9 @@ export class DatabaseKeyStore implements KeyStore {
     if (!(error instanceof AppError && error.kind === 'unavailable') || error.code === 'key_lookups_busy') throw error;
     if (this.#degradedMode().fallbackKeys.has(token)) return this.#fallback(token);
     // A gateway that has just begun may know the key in a moment: try again, rather than "wrong key".
-    throw error.code === 'database_starting' ? error : uncheckableKey(token);
+    if (error.code === 'database_starting') throw error;
+    // So may one whose database was too busy for this once; only an outage that is established says what an SDK does not try again.
+    throw this.#database.isAway ? uncheckableKey(token) : keyNotCheckable(error);
   }
 
   #fallback(token: string): Principal {

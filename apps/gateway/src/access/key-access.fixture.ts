@@ -44,6 +44,8 @@ export class FakeDatabase implements GatewayDatabase {
   readonly isConfigured = true;
   isAway = false;
   isStarting = false;
+  /** It fails questions, and is not known to be away. */
+  isBusy = false;
   readonly rows = new Map<string, KeyAccess>();
   readonly asked: string[] = [];
   running = 0;
@@ -60,7 +62,7 @@ export class FakeDatabase implements GatewayDatabase {
 
   async run<T>(work: (database: Database, signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.isStarting) throw new AppError('unavailable', 'database_starting', 'starting');
-    if (this.isAway) throw new AppError('unavailable', 'database_unavailable', 'away');
+    if (this.isAway || this.isBusy) throw new AppError('unavailable', 'database_unavailable', 'away');
     const access = {
       findAccess: async (token: string) => {
         this.asked.push(token);

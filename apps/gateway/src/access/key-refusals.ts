@@ -25,6 +25,11 @@ export function uncheckableKey(token: string): AppError {
   });
 }
 
+/** The database did not answer this once: nobody knows whether the key is good, and it may be in a moment. SDKs try a 503 again, a 401 never. */
+export function keyNotCheckable(cause: unknown): AppError {
+  return new AppError('unavailable', 'key_not_checkable', 'The key cannot be checked in this moment: the database of keys did not answer in time. Try again soon.', { retryAfterMs: 1_000, cause });
+}
+
 export function tooManyLookups(): AppError {
   return new AppError('unavailable', 'key_lookups_busy', 'Too many unknown keys are being looked up now. Try again soon.', { retryAfterMs: 1_000 });
 }

@@ -2,8 +2,6 @@ import type { BudgetCheck, LimitCheck, ScopeChecks, Standing, Used, WindowCheck 
 import type { GroupPlan } from '../snapshot/snapshot.ts';
 import { WINDOW_MS, type Bounds, type BudgetAccount, type KeyLimits, type ScopeLimits } from './key-limits.ts';
 
-/** Longer than a request lasts; a replica that died gives its places back after it. */
-const LEASE_MS = 600_000;
 /** A counter of a budget is needed as long as its replicas may have spent what the database does not know yet. */
 const KEEP_BUDGET_MS = 86_400_000;
 
@@ -29,6 +27,7 @@ export interface Demand {
   readonly tokens: number;
   readonly costUsd: number;
   readonly lease: string;
+  readonly leaseMs: number;
   /** Milliseconds since the epoch. */
   readonly now: number;
   /** How many replicas share each rate limit; 1: the whole limit. Budgets are never shared out: what was spent is known. */
@@ -71,7 +70,7 @@ export function planLimits({ scopes }: KeyLimits, plan: GroupPlan): LimitPlan {
 }
 
 /** Limits per model name a group, or a model as a deployment names it: `gpt-4o` and `openai/gpt-4o` where the group is `openai/*`. */
-function boundsOfModel({ perModel }: ScopeLimits, { group, deployments }: GroupPlan): Bounds | undefined {
+export function boundsOfModel({ perModel }: Pick<ScopeLimits, 'perModel'>, { group, deployments }: GroupPlan): Bounds | undefined {
   if (perModel.size === 0) return undefined;
   const ofGroup = perModel.get(group);
   if (ofGroup !== undefined) return ofGroup;
@@ -106,7 +105,7 @@ export function askFor(plan: LimitPlan, demand: Demand): Asked | undefined {
           tokens.push({ scope, name });
         }
         if (bound.parallel !== undefined) {
-          checks.push({ kind: 'parallel', name: 'parallel', limit: shareOf(bound.parallel, demand.share), lease: demand.lease, leaseMs: LEASE_MS });
+          checks.push({ kind: 'parallel', name: 'parallel', limit: shareOf(bound.parallel, demand.share), lease: demand.lease, leaseMs: demand.leaseMs });
           hasLease = true;
         }
       }

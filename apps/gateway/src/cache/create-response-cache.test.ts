@@ -265,6 +265,47 @@ describe('another caller', () => {
   });
 });
 
+describe('a body that names a field twice', () => {
+  const long = 'x'.repeat(10_000);
+  const bodies = [
+    '{"model":"chat","messages":[{"role":"user","content":"mine"}],"messages":[{"role":"user","content":"hello"}]}',
+    '{"model":"chat","messages":[{"role":"user","content":"mine","content":"hello"}]}',
+    `{"model":"chat","messages":[{"role":"user","content":"mine${long}","content":"${long}"}]}`,
+  ];
+
+  test.each(['team', 'shared'])('reaches the provider as the cache has read it with scope %s, so that nobody stores the reply to another question', async (scope) => {
+    await using cached = await startCached({ keys: keys(), more: withParams(`{ scope: ${scope} }`) });
+    for (const body of bodies) {
+      const reply = await cached.gateway.post('/v1/chat/completions', body, { headers: as('sk-in-team') });
+      expect(reply.status).toBe(200);
+      await reply.arrayBuffer();
+      const sent = cached.provider.calls.at(-1)?.request;
+      expect(sent?.rawBody).toBeUndefined();
+      expect(JSON.stringify(sent?.body)).not.toContain('mine');
+      // The same question without the trick: the stored reply is an answer to it.
+      const honest = await cached.gateway.post('/v1/chat/completions', JSON.stringify(JSON.parse(body)), { headers: as(KEY_OF_TEAM_MATE) });
+      expect(honest.headers.get('x-litellm-cache-hit')).toBe('true');
+      await honest.arrayBuffer();
+      cached.store.entries.clear();
+    }
+  });
+
+  test('that is wrong inside a long string is refused before it takes anything', async () => {
+    await using cached = await startCached({ keys: keys(), more: withParams('{ scope: shared }') });
+    const reply = await cached.gateway.post('/v1/chat/completions', `{"model":"chat","messages":[{"role":"user","content":"${long}\\q"}]}`, { headers: as('sk-in-team') });
+    expect(reply.status).toBe(400);
+    expect(await reply.json()).toMatchObject({ error: { code: 'invalid_json' } });
+    expect(cached.gateway.metrics.streamsRunning).toBe(0);
+    expect(cached.gateway.settled).toEqual([]);
+  });
+
+  test('is the caller\'s own business where nobody else sees the reply: the bytes go as they came', async () => {
+    await using cached = await startCached({ keys: keys() });
+    await (await cached.gateway.post('/v1/chat/completions', bodies[0] ?? '')).arrayBuffer();
+    expect(cached.provider.calls[0]?.request.rawBody?.toString()).toBe(bodies[0]);
+  });
+});
+
 describe('the cache has nothing to do with', () => {
   test('any request where none is configured', async () => {
     await using cached = await startCached({ more: '' });

@@ -79,7 +79,7 @@ class ExactCache implements ResponseCache {
       const bytes = encodeStoredReply(key, this.#replyOf(record, pieces));
       if (bytes.length <= settings.maxReplyBytes) this.#write(store, storeKey, bytes, ttlMs);
     };
-    return new Visit(key, found, settings.maxReplyBytes, keep);
+    return new Visit({ key, isShared: settings.scope !== 'key', found, maxBytes: settings.maxReplyBytes, keep });
   }
 
   #replyOf({ deployment, usage, usageEstimated, finishReason, responseId }: ExchangeRecord, pieces: readonly string[]): StoredReply {
@@ -180,14 +180,21 @@ interface Wanted {
   readonly maxAgeMs: number | undefined;
 }
 
+interface VisitParts extends Pick<CacheVisit, 'key' | 'isShared' | 'found'> {
+  readonly maxBytes: number;
+  readonly keep: ((record: ExchangeRecord, pieces: readonly string[]) => void) | undefined;
+}
+
 class Visit implements CacheVisit {
   readonly key: string;
+  readonly isShared: boolean;
   readonly found: CacheVisit['found'];
   readonly #maxBytes: number;
-  readonly #keep: ((record: ExchangeRecord, pieces: readonly string[]) => void) | undefined;
+  readonly #keep: VisitParts['keep'];
 
-  constructor(key: string, found: CacheVisit['found'], maxBytes: number, keep: ((record: ExchangeRecord, pieces: readonly string[]) => void) | undefined) {
+  constructor({ key, isShared, found, maxBytes, keep }: VisitParts) {
     this.key = key;
+    this.isShared = isShared;
     this.found = found;
     this.#maxBytes = maxBytes;
     this.#keep = keep;

@@ -44,6 +44,11 @@ export interface StoredReply {
 export interface CacheVisit {
   /** Shown as `x-litellm-cache-key`. */
   readonly key: string;
+  /**
+   * Whether other keys see the reply. Then the provider must be sent what the cache has read, not the bytes: JSON with a name twice means one thing here and another
+   * to a provider that takes the first, and one caller could store the reply to another question under the key of this one.
+   */
+  readonly isShared: boolean;
   /** The stored reply; undefined: nothing there, or not asked for (`no-cache`). A cache that is away or slow is a miss, never an error. */
   readonly found: StoredReply | undefined | Promise<StoredReply | undefined>;
   /** Collects the reply to store it when it is whole; undefined with `no-store`. The record is read when the reply is whole. */

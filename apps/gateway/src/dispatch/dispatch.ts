@@ -14,6 +14,7 @@ import { annotateAttempt, decisionAttributes } from '../record/annotate-spans.ts
 import { Attempt, type AttemptListener } from './attempt.ts';
 import { continuationOf, type Continuation } from './continue-stream.ts';
 import { eligibleCandidates } from './eligible-candidates.ts';
+import type { FallbackLimits } from './fallback-limits.ts';
 import type { GatewayParameters } from './gateway-parameters.ts';
 import { mockedDeployment } from './mocked-deployment.ts';
 import { ReplyWriter, type ReplyTap } from './reply-writer.ts';
@@ -43,6 +44,8 @@ export interface DispatchRequest {
   readonly anthropicBeta?: string | undefined;
   /** Sees the reply as the client gets it; undefined for most requests. */
   readonly tap?: ReplyTap | undefined;
+  /** Asked before another group is tried; undefined for callers without limits per model. Whoever made it settles it when the dispatch has finished. */
+  readonly fallbackLimits?: FallbackLimits | undefined;
 }
 
 /** What a dispatch needs that outlives requests and snapshots. */
@@ -331,14 +334,35 @@ export class Dispatch implements AttemptListener, Runner {
       return;
     }
     if (next.plan instanceof Promise) {
-      next.plan.then((plan) => this.#enterFallback(next.name, plan), (thrown: unknown) => this.#fallBack(toAppError(thrown)));
+      next.plan.then((plan) => this.#askForFallback(next.name, plan), (thrown: unknown) => this.#fallBack(toAppError(thrown)));
       return;
     }
-    this.#enterFallback(next.name, next.plan);
+    this.#askForFallback(next.name, next.plan);
+  }
+
+  /** Limits per model hold for every group that is tried, not only for the one that was asked for. */
+  #askForFallback(name: string, plan: GroupPlan): void {
+    if (this.#done) return;
+    const answer = this.#request.fallbackLimits?.admit(plan, this.#record);
+    if (answer === undefined) this.#enterFallback(name, plan);
+    else if (answer instanceof Promise) answer.then((late) => this.#answeredForFallback(name, plan, late), (thrown: unknown) => this.#fallBack(toAppError(thrown)));
+    else this.#answeredForFallback(name, plan, answer);
+  }
+
+  #answeredForFallback(name: string, plan: GroupPlan, answer: true | AppError): void {
+    if (this.#done) {
+      this.#request.fallbackLimits?.settle(this.#record); // the place came after the end
+      return;
+    }
+    if (answer === true) {
+      this.#enterFallback(name, plan);
+      return;
+    }
+    this.#lastError = answer;
+    this.#fallBack(answer);
   }
 
   #enterFallback(name: string, plan: GroupPlan): void {
-    if (this.#done) return;
     this.#servingName = name;
     this.#parts.onFallback(this.#plan.group, plan.group);
     this.#record.fallbacks += 1;

@@ -34,6 +34,7 @@ test('every field for the gateway leaves the body, and what is for the provider 
     ...CHAT, tags: ['a', 'b'], fallbacks: ['x', { model: 'y', temperature: 1 }], num_retries: 3, timeout: 1.5, mock_response: 'hello', disable_fallbacks: true,
     cache: { 'no-cache': true }, guardrails: ['g'], litellm_metadata: {}, litellm_call_id: 'c', litellm_trace_id: 't', litellm_session_id: 's',
     mock_testing_fallbacks: true, 'no-log': true, enable_tag_filtering: true,
+    drop_params: true, additional_drop_params: ['x'], custom_llm_provider: 'anthropic',
   });
   expect(body).toEqual(CHAT);
   expect(parameters).toEqual({

@@ -6,6 +6,8 @@ import { readCacheControls, type CacheControls } from '../cache/cache-controls.t
 const FOR_THE_GATEWAY = new Set([
   'tags', 'fallbacks', 'num_retries', 'timeout', 'cache', 'guardrails', 'mock_response', 'mock_testing_fallbacks', 'disable_fallbacks',
   'litellm_metadata', 'litellm_call_id', 'litellm_trace_id', 'litellm_session_id', 'request_timeout', 'no-log', 'enable_tag_filtering',
+  // Whether parameters are dropped, and whose a model is, the configuration says: a client is not asked.
+  'drop_params', 'additional_drop_params', 'custom_llm_provider',
 ]);
 
 /** Where the client would choose the server that gets the operator's prompt traffic or key: only where the model's entry allows it. */

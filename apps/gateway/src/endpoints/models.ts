@@ -36,15 +36,16 @@ export function showModel(context: GatewayContext, id: string): Handler {
   });
 }
 
-/** LiteLLM's `/model/info`: every deployment with its settings, without secrets. */
+/** LiteLLM's `/model/info`: every deployment with its settings, without secrets. Where deployments are is for administrators. */
 export function modelInfo(context: GatewayContext): Handler {
   return serve(context, { route: '/model/info' }, ({ exchange }) => {
+    const showsBase = exchange.principal.role === 'admin';
     const data = visible(exchange).flatMap(({ name, models }) => models.map((configured) => {
       const price = withCustomPrices(context.prices.findPrice({ model: configured.model, provider: configured.provider }), configured.params, configured.info);
       const facts = modelFacts(price);
       return {
         model_name: name,
-        litellm_params: { model: configured.configuredModel, ...(configured.apiBase === undefined ? {} : { api_base: configured.apiBase }), ...(configured.rpm === undefined ? {} : { rpm: configured.rpm }), ...(configured.tpm === undefined ? {} : { tpm: configured.tpm }) },
+        litellm_params: { model: configured.configuredModel, ...(configured.apiBase === undefined || !showsBase ? {} : { api_base: configured.apiBase }), ...(configured.rpm === undefined ? {} : { rpm: configured.rpm }), ...(configured.tpm === undefined ? {} : { tpm: configured.tpm }) },
         model_info: {
           ...configured.info, id: configured.id, db_model: false, litellm_provider: configured.provider, mode: facts.mode ?? null,
           max_input_tokens: facts.maxInputTokens ?? null, max_output_tokens: facts.maxOutputTokens ?? null,

@@ -1,9 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AppError } from '@pointsman/errors';
-import type { JsonObject } from '@pointsman/schemas';
 import type { Usage } from '@pointsman/wire-formats';
 import { createProxyMiddleware } from 'http-proxy-middleware';
+import type { Bounds } from '../access/key-limits.ts';
 import type { Admission } from '../access/limits.ts';
+import { matchesPattern } from '../access/name-pattern.ts';
 import { mayUseModel, type Principal } from '../access/principal.ts';
 import { resolveGroup } from '../access/resolve-group.ts';
 import type { Exchange } from '../http/exchange.ts';
@@ -11,7 +12,9 @@ import { sendError } from '../http/send-error.ts';
 import { serve, type Handler, type Running } from '../http/serve.ts';
 import type { ExchangeRecord } from '../record/exchange-record.ts';
 import type { Deployment, Snapshot } from '../snapshot/snapshot.ts';
+import { admitWithoutTokens, limitHeaders, NOTHING_USED } from './admit-without-tokens.ts';
 import type { GatewayContext } from './gateway-context.ts';
+import { ownRouteFor, pathOf, safeSuffix, suffixOfRoute } from './passthrough-path.ts';
 
 /** The request's way to a provider, found before a byte of its body is read. */
 interface Passage {
@@ -43,9 +46,6 @@ const MODE_OF_ROUTE: Readonly<Record<string, string>> = {
 /** Untouched routes of the OpenAI surface that this gateway forwards. */
 export const PASSTHROUGH_ROUTES = Object.keys(MODE_OF_ROUTE);
 
-/** What an untouched reply will be long is not known before: nothing is reserved for it. */
-const NO_COMPLETION: JsonObject = { max_tokens: 0 };
-
 /** A request without a passage never gets this far; nothing listens there. */
 const NOWHERE = 'http://127.0.0.1:9';
 
@@ -66,23 +66,65 @@ function isRestricted({ models, ownerModels }: Principal): boolean {
 
 /**
  * Nobody looks into the body of an untouched request: it may name any model of the provider. So a key that may use some models only may use a
- * provider's own surface only when all models of that provider in this gateway are among them.
- * @throws AppError 401 with LiteLLM's type.
+ * provider only when all models of that provider in this gateway are among them, whatever model is named outside the body.
  */
+function mayUseAllModels(principal: Principal, snapshot: Snapshot, provider: string): boolean {
+  return !isRestricted(principal) || snapshot.listed.every(({ name, models }) => !models.some((model) => model.provider === provider) || mayUseModel(principal, name, models));
+}
+
+/** @throws AppError 401 with LiteLLM's type. */
 function requireAllModels(principal: Principal, snapshot: Snapshot, provider: string): void {
-  if (!isRestricted(principal)) return;
-  for (const { name, models } of snapshot.listed) {
-    if (!models.some((model) => model.provider === provider) || mayUseModel(principal, name, models)) continue;
-    throw new AppError('forbidden', '401', `Key not allowed to access all models of provider '${provider}', which requests that are passed through untouched could name.`, {
-      type: 'key_model_access_denied', param: 'model', status: 401,
-    });
-  }
+  if (mayUseAllModels(principal, snapshot, provider)) return;
+  throw new AppError('forbidden', '401', `Key not allowed to access all models of provider '${provider}', which requests that are passed through untouched could name.`, {
+    type: 'key_model_access_denied', param: 'model', status: 401, details: { denied: 'model_denied' },
+  });
+}
+
+function isSpent({ budgets, tokens }: Bounds): boolean {
+  return budgets.length > 0 || tokens.length > 0;
+}
+
+/** Whether a caller has a limit that has to know what a request uses: a budget or a token limit of its key, team or user, for all models or for one. */
+function isMetered({ limits }: Principal): boolean {
+  return limits !== undefined && limits.scopes.some(({ always, perModel }) => isSpent(always) || [...perModel.values()].some(isSpent));
+}
+
+/** An untouched request as `allowed_routes` may name it. */
+interface Untouched {
+  /** How all paths of the route begin. */
+  readonly begins: readonly string[];
+  /** The path, in each of its spellings. */
+  readonly spellings: readonly string[];
+  /** The route of this gateway that does the same, metered. */
+  readonly ownRoute: string | undefined;
+}
+
+/** Whether an operator named the route: a star for all that there is does not. */
+function isNamed({ routes }: Principal, { begins, spellings }: Untouched): boolean {
+  return routes !== undefined && routes.paths.some((allowed) => {
+    const literal = allowed.split('*', 1)[0] ?? '';
+    return begins.some((begin) => literal.startsWith(begin)) && spellings.some((spelling) => matchesPattern(allowed, spelling));
+  });
+}
+
+/**
+ * What an untouched request uses is in bodies that nobody reads, so no budget or token limit can hold for it: callers that have one are refused, but for what
+ * their `allowed_routes` names.
+ * @throws AppError 403 `passthrough_not_metered`.
+ */
+function requireMeter(principal: Principal, untouched: Untouched): void {
+  const { ownRoute } = untouched;
+  if (!isMetered(principal) || (ownRoute === undefined && isNamed(principal, untouched))) return;
+  const instead = ownRoute === undefined ? "An operator allows it by naming the path in the key's allowed_routes." : `Use ${ownRoute} with a model of this gateway instead.`;
+  throw new AppError('forbidden', 'passthrough_not_metered', `Requests that are passed through untouched are not metered, and this key has a budget or a token limit. ${instead}`, {
+    param: 'path', details: { denied: 'route_denied' },
+  });
 }
 
 /**
  * Which deployment's provider gets an untouched request: the model of `x-litellm-model` or `?model=`, else one whose `model_info.mode` fits the
  * route, else the first OpenAI deployment, else the first that has such a surface. The body is not looked at: it may be a gigabyte of audio.
- * A restricted key is served by a model that it may use; on routes that take any model (files, batches) only if it may use all of the provider.
+ * A restricted key is served by a provider only if it may use all of its models.
  */
 async function chooseDeployment(exchange: Exchange, route: string): Promise<Choice> {
   const { snapshot, req, principal } = exchange;
@@ -94,13 +136,13 @@ async function chooseDeployment(exchange: Exchange, route: string): Promise<Choi
     const plan = await resolveGroup(exchange, named, route);
     const usable = plan.deployments.find(canPass);
     if (usable === undefined) throw new AppError('not_supported', 'no_passthrough', `The providers of ${named.slice(0, 200)} have no HTTP surface to pass through to.`, { param: 'model' });
-    if (takesAnyModel) requireAllModels(principal, snapshot, usable.configured.provider);
+    requireAllModels(principal, snapshot, usable.configured.provider);
     return { deployment: usable, model: named };
   }
   if (!takesAnyModel) {
     for (const { name, models } of snapshot.listed) {
-      if (!models.some(({ info }) => info['mode'] === mode) || (isRestricted(principal) && !mayUseModel(principal, name, models))) continue;
-      const fitting = (await snapshot.plan(name))?.deployments.find((deployment) => deployment.configured.info['mode'] === mode && canPass(deployment));
+      if (!models.some(({ info }) => info['mode'] === mode) || !mayUseModel(principal, name, models)) continue;
+      const fitting = (await snapshot.plan(name))?.deployments.find((deployment) => deployment.configured.info['mode'] === mode && canPass(deployment) && mayUseAllModels(principal, snapshot, deployment.configured.provider));
       if (fitting !== undefined) return { deployment: fitting, model: name };
     }
   }
@@ -169,8 +211,7 @@ export function createPassthrough(context: GatewayContext): { readonly openAi: (
         if (passage === undefined) return;
         incoming.headers['x-request-id'] = passage.exchange.requestId;
         incoming.headers['traceparent'] = passage.exchange.trace.traceparent;
-        const { admissionHeaders } = passage.exchange;
-        for (let index = 0; admissionHeaders !== undefined && index + 1 < admissionHeaders.length; index += 2) incoming.headers[admissionHeaders[index] as string] = admissionHeaders[index + 1];
+        Object.assign(incoming.headers, limitHeaders(passage.exchange));
         // Before the head is written: what is charged does not depend on what follows.
         passage.answered({ status: incoming.statusCode ?? 0 });
       },
@@ -196,7 +237,6 @@ export function createPassthrough(context: GatewayContext): { readonly openAi: (
     const base = new URL(passthrough.baseUrl);
     const headers = await passthrough.headers();
     const admission = await admit(exchange, deployment);
-    exchange.admissionHeaders = admission.headers;
     const booking = begin(running, choice, admission);
     if (exchange.res.destroyed) return; // the client left meanwhile: nobody would stop a call to a provider
     passages.set(exchange.req, { exchange, target: base.origin, path: joinPath(base.pathname.replace(/\/+$/, ''), path), headers, ...booking });
@@ -206,12 +246,10 @@ export function createPassthrough(context: GatewayContext): { readonly openAi: (
   };
 
   /** Takes a place under the caller's limits: a request with no tokens. @throws AppError of the limits. */
-  const admit = async ({ principal, snapshot }: Exchange, { configured }: Deployment): Promise<Admission> => {
-    const plan = await snapshot.plan(configured.group);
+  const admit = async (exchange: Exchange, { configured }: Deployment): Promise<Admission> => {
+    const plan = await exchange.snapshot.plan(configured.group);
     if (plan === undefined) throw new AppError('internal', 'group_without_plan', 'A configured group has no plan.');
-    const admitted = await context.limits.admit(principal, { plan, outline: NO_COMPLETION, endUser: undefined, promptTokens: () => 0 });
-    if (admitted instanceof AppError) throw admitted;
-    return admitted;
+    return admitWithoutTokens(context, exchange, plan);
   };
 
   /** Books the request once, at the head of its reply or at its end without one; gives its place back when the reply is over. */
@@ -239,7 +277,7 @@ export function createPassthrough(context: GatewayContext): { readonly openAi: (
     };
     const over = (): void => {
       if (!booked) gone();
-      admission.settle({ totalTokens: 0, costUsd: record.costUsd ?? 0 });
+      admission.settle({ ...NOTHING_USED, costUsd: record.costUsd ?? 0 });
     };
     exchange.runner = { clientGone: gone, endNow: () => exchange.res.destroy() };
     if (exchange.res.destroyed) over();
@@ -251,15 +289,19 @@ export function createPassthrough(context: GatewayContext): { readonly openAi: (
     openAi: (route) => serve(context, { route }, async (running) => {
       const { exchange } = running;
       const url = exchange.req.url ?? '/';
-      const path = safeSuffix(url.startsWith('/v1/') ? url.slice(3) : url);
+      const path = suffixOfRoute(route, url.startsWith('/v1/') ? url.slice(3) : url);
+      const bare = pathOf(path);
+      requireMeter(exchange.principal, { begins: [route, route.slice(3)], spellings: [bare, `/v1${bare}`], ownRoute: undefined });
       await forward(running, await chooseDeployment(exchange, route), path);
     }),
     provider: (provider) => serve(context, { route: '/{provider}/*' }, async (running) => {
       const { exchange } = running;
       const deployment = exchange.snapshot.byProvider.get(provider);
       if (deployment === undefined) throw new AppError('not_found', 'not_found', 'Not Found');
+      const path = safeSuffix((exchange.req.url ?? '/').slice(provider.length + 1));
       requireAllModels(exchange.principal, exchange.snapshot, provider);
-      await forward(running, { deployment, model: '' }, safeSuffix((exchange.req.url ?? '/').slice(provider.length + 1)));
+      requireMeter(exchange.principal, { begins: [`/${provider}`, '/{provider}/'], spellings: [`/${provider}${pathOf(path)}`, '/{provider}/*'], ownRoute: ownRouteFor(path) });
+      await forward(running, { deployment, model: '' }, path);
     }),
   };
 }
@@ -268,22 +310,4 @@ export function createPassthrough(context: GatewayContext): { readonly openAi: (
 function joinPath(basePath: string, path: string): string {
   const version = VERSION_SEGMENT.exec(basePath)?.[0];
   return version !== undefined && path.startsWith(`${version}/`) ? `${basePath.slice(0, -version.length)}${path}` : `${basePath}${path}`;
-}
-
-/** The rest of a path below a provider's base URL. @throws AppError for one that would climb out of it. */
-function safeSuffix(suffix: string): string {
-  const path = suffix === '' ? '/' : suffix;
-  const decoded = decodeURIComponentSafely(path.split('?', 1)[0] ?? '');
-  if (!path.startsWith('/') || decoded === undefined || decoded.split(/[/\\]/).includes('..')) {
-    throw new AppError('invalid_request', 'invalid_path', 'The path is not acceptable.', { param: 'path' });
-  }
-  return path;
-}
-
-function decodeURIComponentSafely(text: string): string | undefined {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -5,6 +5,7 @@ import type { JsonObject } from '@pointsman/schemas';
 import { replayStored } from '../cache/replay-stored.ts';
 import type { StoredReply } from '../cache/response-cache.ts';
 import { Dispatch } from '../dispatch/dispatch.ts';
+import { FallbackLimits } from '../dispatch/fallback-limits.ts';
 import { hasGatewayParameters, NO_PARAMETERS, splitGatewayParameters, type GatewayParameters } from '../dispatch/gateway-parameters.ts';
 import { changedBody, type RequestBody } from '../dispatch/request-body.ts';
 import { promptOf } from '../dispatch/prompt-text.ts';
@@ -12,7 +13,7 @@ import type { Exchange } from '../http/exchange.ts';
 import { STAND_IN } from '../http/long-strings.ts';
 import { parseJsonBody, type JsonBody } from '../http/parse-json-body.ts';
 import type { Running } from '../http/serve.ts';
-import type { Admission } from '../access/limits.ts';
+import type { Admission, AdmissionRequest } from '../access/limits.ts';
 import { resolveGroup } from '../access/resolve-group.ts';
 import type { ExchangeRecord } from '../record/exchange-record.ts';
 import type { GroupPlan } from '../snapshot/snapshot.ts';
@@ -116,7 +117,10 @@ function dispatchAdmitted(context: GatewayContext, running: Running, call: Prepa
     snapshot: exchange.snapshot, principal, format: call.format, group: plan.group, model: call.model, stream, body: call.asked, parameters: call.parameters,
     cacheControl: exchange.req.headers['cache-control'], anthropicBeta,
   });
-  const admitted = context.limits.admit(principal, { plan, outline, endUser, promptTokens: prompt.tokens });
+  const admission: AdmissionRequest = { plan, outline, endUser, promptTokens: prompt.tokens };
+  // Before anything is taken that must be given back: a body that is read whole may turn out to be wrong.
+  const body = visit?.isShared === true ? changedBody(call.body.value) : call.body;
+  const admitted = context.limits.admit(principal, admission);
   const found = visit?.found;
   const proceed = (answer: Admission | AppError, stored: StoredReply | undefined): void => {
     if (answer instanceof AppError) throw answer;
@@ -125,20 +129,22 @@ function dispatchAdmitted(context: GatewayContext, running: Running, call: Prepa
     running.record = record;
     record.cacheKey = visit?.key;
     if (record.stream) context.metrics.streamStarted();
+    const fallbackLimits = FallbackLimits.of(context.limits, principal, admission);
     const finished = (): void => {
       if (record.stream) context.metrics.streamEnded();
       context.book(exchange, record);
       // Nobody was asked for what came out of the cache: it uses nothing of what the caller has.
       answer.settle({ totalTokens: record.cacheHit ? 0 : record.usage?.totalTokens ?? 0, costUsd: record.costUsd ?? 0 });
+      fallbackLimits?.settle(record);
     };
     if (stored !== undefined) {
       replayStored(exchange, { record, format: call.format, stored, finished });
       return;
     }
     new Dispatch(exchange, {
-      format: call.format, body: call.body, stream: record.stream, requestedModel: call.model, plan, parameters: call.parameters,
+      format: call.format, body, stream: record.stream, requestedModel: call.model, plan, parameters: call.parameters,
       prompt: prompt.text, promptTokens: prompt.tokens, user: endUser ?? principal.userId,
-      anthropicBeta, tap: visit?.tap(record),
+      anthropicBeta, tap: visit?.tap(record), fallbackLimits,
     }, context.dispatch, record, finished).start();
   };
   if (admitted instanceof Promise || found instanceof Promise) return Promise.all([admitted, found]).then(([answer, stored]) => proceed(answer, stored));

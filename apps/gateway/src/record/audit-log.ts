@@ -17,7 +17,7 @@ export interface AuditLogOptions {
   readonly clock: Clock;
   /** Notes of processes that are gone, as the spool gave them when it opened. */
   readonly notes?: readonly string[];
-  /** Called for every event: whether its row is on disk. */
+  /** Called for every event: whether its row is kept for the database. */
   readonly onRow?: (outcome: 'kept' | 'dropped') => void;
   /** How many different refusals a minute get a row of their own. Default 100. */
   readonly deniedRowsPerMinute?: number;
@@ -25,7 +25,7 @@ export interface AuditLogOptions {
 
 const ACTOR = 'system:gateway';
 
-/** The audit log of this process: each event becomes a row of its hash chain, on disk before `record` returns. */
+/** The audit log of this process: each event becomes a row of its hash chain, on disk (in memory while the disk refuses) before `record` returns. */
 export function createAuditLog({ spool, chain, clock, notes = [], onRow, deniedRowsPerMinute = 100 }: AuditLogOptions): AuditLog {
   let isClosed = false;
 

@@ -26,6 +26,7 @@ export class GatewayMetrics {
   readonly #ttft;
   readonly #tokens;
   readonly #spend;
+  readonly #unpriced;
   readonly #attempts;
   readonly #retries;
   readonly #fallbacks;
@@ -49,6 +50,7 @@ export class GatewayMetrics {
     this.#ttft = metrics.histogram(metric.GATEWAY_TIME_TO_FIRST_TOKEN);
     this.#tokens = metrics.counter(metric.GATEWAY_TOKENS);
     this.#spend = metrics.counter(metric.GATEWAY_SPEND_USD);
+    this.#unpriced = metrics.counter(metric.GATEWAY_UNPRICED_REQUESTS);
     this.#attempts = metrics.counter(metric.GATEWAY_PROVIDER_ATTEMPTS);
     this.#retries = metrics.counter(metric.GATEWAY_RETRIES);
     this.#fallbacks = metrics.counter(metric.GATEWAY_FALLBACKS);
@@ -93,7 +95,9 @@ export class GatewayMetrics {
   }
 
   decided({ strategy, modelVersion, order, tookMs }: Decision): void {
-    this.#decisions.labels(strategy, modelVersion, order[0]?.model ?? 'none').inc(1);
+    const first = order[0];
+    // Under a wildcard the model's name is the client's: made-up names would fill the bound of the metric.
+    this.#decisions.labels(strategy, modelVersion, first?.pattern ?? first?.model ?? 'none').inc(1);
     this.#decisionDuration.labels(strategy).observe(tookMs / 1000);
   }
 
@@ -148,6 +152,7 @@ export class GatewayMetrics {
       if (usage.cacheCreationTokens > 0) this.#tokens.labels(model, 'cache_creation').inc(usage.cacheCreationTokens);
       if (usage.reasoningTokens > 0) this.#tokens.labels(model, 'reasoning').inc(usage.reasoningTokens);
     }
+    if (record.costUsd === undefined && usage !== undefined && usage.totalTokens > 0) this.#unpriced.labels(model).inc(1);
     if (record.costUsd !== undefined && record.costUsd > 0) this.#spend.labels(model).inc(record.costUsd);
   }
 }

@@ -30,30 +30,55 @@ export interface OpenRecordsOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** How long a disk must not have refused a row to count as well again. Default: the spool's. */
+  readonly diskCalmMs?: number;
 }
 
-/** Ledger and audit log: written ahead to files of this process, delivered to the database when it is there. Without a database nothing is recorded. */
-export async function openRecords({ database, home, pod, clock, logger, metrics }: OpenRecordsOptions): Promise<Records> {
+/**
+ * Ledger and audit log: written ahead to files of this process (to its memory while the disk refuses), delivered to the database when it is there.
+ * Without a database nothing is recorded.
+ */
+export async function openRecords({ database, home, pod, clock, logger, metrics, diskCalmMs }: OpenRecordsOptions): Promise<Records> {
   if (!database.isConfigured) return { audit: noAudit, book: () => undefined, close: () => Promise.resolve() };
   const dropped = metrics.counter(metric.AUDIT_EVENTS_DROPPED).labels();
   const lost = metrics.counter(metric.GATEWAY_SPOOL_ROWS_LOST);
-  const options = (name: 'spend' | 'audit', maxBytes: number): Omit<SpoolOptions, 'deliver'> => ({
-    directory: join(home, 'spool', name), maxBytes, deliverTimeoutMs: DELIVERY_MS,
-    onDelivery: ({ failing, ...told }) => {
-      // An outage of the database has its own line.
-      if (failing && !database.isAway) logger.oncePerState(`spool ${name}`).change('failing', 'warn', 'records wait on disk', { records: name, reason: 'reason' in told ? told.reason : undefined });
-      else if (!failing) logger.oncePerState(`spool ${name}`).change('delivering', 'debug', 'records are delivered', { records: name });
-    },
-    onLost: (reason, rows) => {
-      if (name === 'audit') dropped.inc(rows);
-      lost.labels(name, reason).inc(rows);
-      logger.oncePerState(`spool ${name} lost`).change(reason, 'error', 'records lost: they cannot be written to disk', { records: name, reason, rows });
-    },
-    onRejected: (rows, reason) => {
-      lost.labels(name, 'rejected').inc(rows);
-      logger.error('records refused by the database, set aside on disk', { records: name, rows, reason });
-    },
-  });
+  const options = (name: 'spend' | 'audit', maxBytes: number): Omit<SpoolOptions, 'deliver'> => {
+    const losses = logger.oncePerState(`spool ${name} lost`);
+    let isLosing = false;
+    // The next loss is news again.
+    const noLongerLosing = (): void => {
+      if (isLosing) losses.change('none', 'info', 'records are no longer lost', { records: name });
+      isLosing = false;
+    };
+    return {
+      directory: join(home, 'spool', name), maxBytes, deliverTimeoutMs: DELIVERY_MS, ...(diskCalmMs === undefined ? {} : { diskCalmMs }),
+      onDelivery: ({ failing, ...told }) => {
+        // An outage of the database has its own line.
+        if (failing && !database.isAway) logger.oncePerState(`spool ${name}`).change('failing', 'warn', 'records wait on disk', { records: name, reason: 'reason' in told ? told.reason : undefined });
+        else if (!failing) logger.oncePerState(`spool ${name}`).change('delivering', 'debug', 'records are delivered', { records: name });
+        if (!failing) noLongerLosing();
+      },
+      onDisk: (state) => {
+        const disk = logger.oncePerState(`spool ${name} disk`);
+        if (state.refuses) {
+          disk.change('refuses', 'error', 'records wait in memory: the disk refuses them', { records: name, reason: state.reason });
+        } else {
+          disk.change('well', 'info', 'records are written to disk again', { records: name });
+          noLongerLosing();
+        }
+      },
+      onLost: (reason, rows) => {
+        if (name === 'audit') dropped.inc(rows);
+        lost.labels(name, reason).inc(rows);
+        isLosing = true;
+        losses.change(reason, 'error', 'records lost: they cannot be written to disk', { records: name, reason, rows });
+      },
+      onRejected: (rows, reason) => {
+        lost.labels(name, 'rejected').inc(rows);
+        logger.error('records refused by the database, set aside on disk', { records: name, rows, reason });
+      },
+    };
+  };
   const spend = await openSpool({
     ...options('spend', MAX_SPEND_BYTES),
     deliver: async (lines) => {

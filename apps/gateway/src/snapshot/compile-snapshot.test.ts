@@ -82,6 +82,13 @@ test('"*" leaves even the provider to the client\'s name, where that provider is
   expect((await planFor(snapshot, 'nobody/x')).deployments[0]?.configured.configuredModel).toBe('nobody/x');
 });
 
+test('what was filled with a client\'s name still knows the pattern that the configuration has, what was not has none', async () => {
+  const snapshot = await compile(`${wildcard('openai/*', 'openai/*')}  - model_name: "openai/*"\n    litellm_params: { model: openai/gpt-4o, api_key: sk-upstream }\n    model_info: { id: fixed }\n`, makeParts());
+  const { candidates } = await planFor(snapshot, 'openai/made-up');
+  expect(candidates.map(({ id, model, pattern }) => [id, model, pattern])).toEqual([['w', 'openai/made-up', 'openai/*'], ['fixed', 'openai/gpt-4o', undefined]]);
+  expect((await planFor(await compile(chatConfig(['a']), makeParts()), 'chat')).candidates[0]?.pattern).toBeUndefined();
+});
+
 test('a pattern in the middle is filled with what the star stood for', async () => {
   const snapshot = await compile(wildcard('fast-*-x', 'openai/gpt-*-turbo'), makeParts());
   expect((await planFor(snapshot, 'fast-4-x')).deployments[0]?.configured.model).toBe('gpt-4-turbo');

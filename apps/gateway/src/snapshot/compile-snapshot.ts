@@ -47,7 +47,7 @@ async function compileDeployment(configured: ConfiguredModel, config: GatewayCon
   const price = withCustomPrices(listed, params, configured.info);
   const facts = modelFacts(price);
   const candidate: Candidate = {
-    id: configured.id, group: configured.group, model: configured.configuredModel, provider: id,
+    id: configured.id, group: configured.group, model: configured.configuredModel, pattern: patternOf(configured, config), provider: id,
     weight: configured.weight, rpm: configured.rpm, tpm: configured.tpm, order: configured.order, tags: configured.tags,
     inputCostPerToken: facts.inputCostPerToken, outputCostPerToken: facts.outputCostPerToken, maxInputTokens: facts.maxInputTokens,
     maxParallelRequests: configured.maxParallelRequests, stats: parts.stats.get(configured.id),
@@ -58,6 +58,12 @@ async function compileDeployment(configured: ConfiguredModel, config: GatewayCon
     costOf: price === undefined ? undefined : compileCost(price),
     bodyDefaults: defaults.length === 0 ? undefined : new Map(defaults),
   };
+}
+
+/** The model as the configuration has it, where the entry is one that a client's name was filled into. */
+function patternOf({ id, group, configuredModel }: ConfiguredModel, config: GatewayConfig): string | undefined {
+  const asConfigured = group.includes('*') ? config.models.find((model) => model.id === id)?.configuredModel : undefined;
+  return asConfigured === configuredModel ? undefined : asConfigured;
 }
 
 /** The entry that serves one concrete name of a wildcard group: `openai/*` asked for `openai/gpt-4o` is a deployment of `gpt-4o`. */

@@ -116,3 +116,34 @@ test('a server that answers pings and fails calls is not called back with every 
   await eventually(() => expect(dependency.isAway).toBe(false));
   await dependency.close();
 });
+
+test('a part that fails while everything else works is away by itself: one line with its reason, the gauge, and back when its own ping is answered', async () => {
+  const part = { isForbidden: false };
+  const { dependency, gauges, reported } = setUp({ pingPart: () => (part.isForbidden ? Promise.reject(new Error('NOPERM evalsha')) : Promise.resolve()) });
+  dependency.start();
+  await dependency.firstAttempt;
+  part.isForbidden = true;
+  for (let call = 0; call < 5; call += 1) {
+    expect(dependency.isAway).toBe(false);
+    expect(await dependency.part.attempt(() => Promise.reject(new Error('NOPERM evalsha')))).toBe(AWAY);
+    // A success elsewhere says nothing about it.
+    expect(await dependency.attempt(() => Promise.resolve('cached'))).toBe('cached');
+  }
+  expect([dependency.isAway, dependency.isServerAway, gauges.get('postgres'), gauges.get('breaker postgres')]).toEqual([true, false, true, 'open']);
+  expect(dependency.part.attempt(() => 'counted')).toBe(AWAY);
+  expect(await dependency.attempt(() => Promise.resolve('cached'))).toBe('cached');
+  part.isForbidden = false;
+  await eventually(() => expect(dependency.isAway).toBe(false));
+  expect(await dependency.part.attempt(() => Promise.resolve('counted'))).toBe('counted');
+  expect(gauges.get('breaker postgres')).toBe('closed');
+  expect(reported().map(({ msg, reason }) => [msg, reason])).toEqual([['dependency away', 'Error: NOPERM evalsha'], ['dependency back', undefined]]);
+  await dependency.close();
+});
+
+test('a part that its ping alone finds failing is away too', async () => {
+  const { dependency, gauges } = setUp({ pingPart: () => Promise.reject(new Error('NOPERM evalsha')) });
+  dependency.start();
+  await eventually(() => expect(gauges.get('postgres')).toBe(true));
+  expect(dependency.isServerAway).toBe(false);
+  await dependency.close();
+});

@@ -1,5 +1,5 @@
 import { describeUnknown } from '@pointsman/errors';
-import { CircuitBreaker, withFallback, type BreakerSettings } from '@pointsman/resilience';
+import { CircuitBreaker, withFallback, type BreakerSettings, type BreakerState } from '@pointsman/resilience';
 import type { Logger } from '@pointsman/telemetry';
 import { sleep, type Clock } from '@pointsman/timing';
 import type { GatewayMetrics } from '../record/gateway-metrics.ts';
@@ -36,6 +36,8 @@ export interface DependencyOptions {
   readonly prepare: (signal: AbortSignal) => Promise<void>;
   /** A cheap question, asked every second. */
   readonly ping: (signal: AbortSignal) => Promise<void>;
+  /** Asked with every ping: whether the part of it behind `part` works. A server may answer pings and refuse what this part needs. */
+  readonly pingPart?: (signal: AbortSignal) => Promise<void>;
   /** Longest time for a call of `run` that names none, in milliseconds; a ping may take four times as long. */
   readonly deadlineMs?: number;
   readonly pingEveryMs?: number;
@@ -43,11 +45,113 @@ export interface DependencyOptions {
   readonly isOutage?: (failure: unknown) => boolean;
 }
 
+/** When something failed and came back, and how long it rests before a ping that succeeds may end its outage. */
+class Rests {
+  readonly #clock: Clock;
+  #openedAt = 0;
+  #recoveredAt = -Infinity;
+  #restMs = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** A server that answers pings and fails calls must not be called back every second. */
+  opened(): void {
+    const now = this.#clock.monotonic();
+    this.#openedAt = now;
+    this.#restMs = now - this.#recoveredAt > FLAPPING_WITHIN_MS ? 0 : Math.min(Math.max(FIRST_REST_MS, this.#restMs * 2), FLAPPING_WITHIN_MS);
+  }
+
+  closed(): void {
+    this.#recoveredAt = this.#clock.monotonic();
+  }
+
+  get isOver(): boolean {
+    return this.#clock.monotonic() - this.#openedAt >= this.#restMs;
+  }
+}
+
+/** Which calls count together: `attempt` runs work without waiting longer than the work does, and is `AWAY` where it was not asked or failed. */
+export interface Attempts {
+  attempt<T>(work: () => T | Promise<T>): T | typeof AWAY | Promise<T | typeof AWAY>;
+}
+
+/**
+ * A use of a dependency that can fail while the others work. What succeeds elsewhere does not count for it, so that its failures in a row are seen;
+ * what fails here counts against the whole too.
+ */
+class DependencyPart implements Attempts {
+  readonly #whole: Attempts;
+  readonly #onChange: (failure: unknown) => void;
+  readonly #rests: Rests;
+  #failureLimit: number;
+  #failuresInRow = 0;
+  #pingsFailedInRow = 0;
+  isAway = false;
+
+  constructor(whole: Attempts, { clock, failures, onChange }: { readonly clock: Clock; readonly failures: number; readonly onChange: (failure: unknown) => void }) {
+    this.#whole = whole;
+    this.#onChange = onChange;
+    this.#failureLimit = failures;
+    this.#rests = new Rests(clock);
+  }
+
+  attempt<T>(work: () => T | Promise<T>): T | typeof AWAY | Promise<T | typeof AWAY> {
+    if (this.isAway) return AWAY;
+    return this.#whole.attempt(() => {
+      const answer = work();
+      if (!(answer instanceof Promise)) {
+        this.#failuresInRow = 0;
+        return answer;
+      }
+      return answer.then((value) => {
+        this.#failuresInRow = 0;
+        return value;
+      }, (failure: unknown) => {
+        this.failed(failure);
+        throw failure;
+      });
+    });
+  }
+
+  failed(failure: unknown): void {
+    this.#failuresInRow += 1;
+    this.#openAfter(this.#failuresInRow, failure);
+  }
+
+  pingFailed(failure: unknown): void {
+    this.#pingsFailedInRow += 1;
+    this.#openAfter(this.#pingsFailedInRow, failure);
+  }
+
+  #openAfter(failures: number, failure: unknown): void {
+    if (this.isAway || failures < this.#failureLimit) return;
+    this.isAway = true;
+    this.#rests.opened();
+    this.#onChange(failure);
+  }
+
+  /** A ping of this part: it ends an outage, and forgives no failures of real calls. */
+  pingAnswered(): void {
+    this.#pingsFailedInRow = 0;
+    if (!this.isAway || !this.#rests.isOver) return;
+    this.isAway = false;
+    this.#failuresInRow = 0;
+    this.#rests.closed();
+    this.#onChange(undefined);
+  }
+
+  configure({ failures }: BreakerSettings): void {
+    this.#failureLimit = Math.max(1, failures);
+  }
+}
+
 /**
  * Something the gateway uses and can do without for a while. One breaker keeps requests from waiting for it; a ping every second notices an outage
  * without traffic and its end without a request having to try; one log line tells each change, and `gateway_degraded_mode` shows it.
  */
-export class Dependency {
+export class Dependency implements Attempts {
   readonly #options: DependencyOptions;
   readonly #breaker: CircuitBreaker;
   readonly #deadlineMs: number;
@@ -56,9 +160,9 @@ export class Dependency {
   #hasFailed = false;
   #lastFailure: unknown;
   #wasAway = false;
-  #openedAt = 0;
-  #recoveredAt = -Infinity;
-  #restMs = 0;
+  #shownState: BreakerState = 'closed';
+  readonly #rests: Rests;
+  readonly #part: DependencyPart;
   #loop: Promise<void> = Promise.resolve();
   #finishFirstAttempt: () => void = () => undefined;
   /** Resolves when the first preparation has succeeded or failed. */
@@ -73,19 +177,30 @@ export class Dependency {
     this.#breaker = new CircuitBreaker({
       name: options.name, clock: options.clock, ...options.breaker,
       onChange: ({ state }) => {
-        options.metrics.breakerChanged(options.name, state);
-        if (state === 'open') this.#opened();
-        else if (state === 'closed') this.#recoveredAt = options.clock.monotonic();
-        this.#report();
+        if (state === 'open') this.#rests.opened();
+        else if (state === 'closed') this.#rests.closed();
+        this.#report(this.#lastFailure);
       },
     });
+    this.#rests = new Rests(options.clock);
+    this.#part = new DependencyPart(this, { clock: options.clock, failures: options.breaker.failures, onChange: (failure) => this.#report(failure) });
     options.metrics.degraded(options.name, false);
     options.metrics.breakerChanged(options.name, 'closed');
   }
 
-  /** True while calls are refused, or nothing was reached yet and a first attempt has failed. */
+  /** True while calls are refused, of all or of its part, or nothing was reached yet and a first attempt has failed. */
   get isAway(): boolean {
+    return this.isServerAway || this.#part.isAway;
+  }
+
+  /** The same without its part: true while nothing of it works. */
+  get isServerAway(): boolean {
     return this.#breaker.state !== 'closed' || (!this.#isPrepared && this.#hasFailed);
+  }
+
+  /** Calls that may fail while others succeed; see `pingPart`. */
+  get part(): Attempts {
+    return this.#part;
   }
 
   /** False until the first preparation has succeeded. */
@@ -95,6 +210,7 @@ export class Dependency {
 
   configure(settings: BreakerSettings): void {
     this.#breaker.configure(settings);
+    this.#part.configure(settings);
   }
 
   /** Prepares and watches in the background until `close`. */
@@ -180,7 +296,7 @@ export class Dependency {
         this.#lastFailure = failure;
       }
       this.#finishFirstAttempt();
-      this.#report();
+      this.#report(this.#lastFailure);
       if (!this.#isPrepared) await sleep(retryMs, signal);
     }
     while (!signal.aborted) {
@@ -193,32 +309,37 @@ export class Dependency {
     // An open breaker is for requests: a ping that succeeds ends it, a ping that fails changes nothing.
     const permit = this.#breaker.state === 'closed' ? this.#breaker.tryAcquire() : undefined;
     const limit = AbortSignal.any([signal, AbortSignal.timeout(this.#deadlineMs * 4)]);
+    const { ping, pingPart } = this.#options;
     try {
-      await Promise.race([this.#options.ping(limit), aborted(limit)]);
+      await Promise.race([ping(limit), aborted(limit)]);
     } catch (failure) {
       if (signal.aborted) return;
       this.#lastFailure = failure;
       permit?.failed();
+      this.#part.pingFailed(failure);
       return;
     }
     if (permit !== undefined) permit.succeeded();
-    else if (this.#options.clock.monotonic() - this.#openedAt >= this.#restMs) this.#breaker.recovered();
+    else if (this.#rests.isOver) this.#breaker.recovered();
+    try {
+      if (pingPart !== undefined) await Promise.race([pingPart(limit), aborted(limit)]);
+      this.#part.pingAnswered();
+    } catch (failure) {
+      if (!signal.aborted) this.#part.pingFailed(failure);
+    }
   }
 
-  /** A server that answers pings and fails calls must not be called back every second. */
-  #opened(): void {
-    const now = this.#options.clock.monotonic();
-    this.#openedAt = now;
-    this.#restMs = now - this.#recoveredAt > FLAPPING_WITHIN_MS ? 0 : Math.min(Math.max(FIRST_REST_MS, this.#restMs * 2), FLAPPING_WITHIN_MS);
-  }
-
-  #report(): void {
+  #report(failure: unknown): void {
     const { isAway } = this;
+    const { name, logger, metrics } = this.#options;
+    const { state } = this.#breaker;
+    const shown = this.#part.isAway && state === 'closed' ? 'open' : state;
+    if (shown !== this.#shownState) metrics.breakerChanged(name, shown);
+    this.#shownState = shown;
     if (isAway === this.#wasAway) return;
     this.#wasAway = isAway;
-    const { name, logger, metrics } = this.#options;
     metrics.degraded(name, isAway);
-    if (isAway) logger.warn('dependency away', { dependency: name, reason: describeUnknown(this.#lastFailure) });
+    if (isAway) logger.warn('dependency away', { dependency: name, reason: describeUnknown(failure) });
     else logger.info('dependency back', { dependency: name });
   }
 }

@@ -1,6 +1,12 @@
 import { AppError } from '@pointsman/errors';
 import type { Database } from '@pointsman/database';
 
+export interface DatabaseRunOptions {
+  readonly deadlineMs?: number;
+  /** Work that may take long by its nature, such as sums over the ledger: that it was too slow says nothing about the database. Then it is 503 `report_too_slow`. */
+  readonly isReport?: boolean;
+}
+
 /** The database as the rest of the gateway sees it: there, away, or not configured at all. Every call has a deadline and a decided answer. */
 export interface GatewayDatabase {
   /** False where there is none: only the master key is accepted then. */
@@ -12,7 +18,7 @@ export interface GatewayDatabase {
    * @throws AppError `no_db_connection` (400, LiteLLM's words) where none is configured, `database_unavailable` (503) while it is away or too slow;
    * and what the work itself throws (`AlreadyExistsError`, AppError).
    */
-  run<T>(work: (database: Database, signal: AbortSignal) => Promise<T>, options?: { readonly deadlineMs?: number }): Promise<T>;
+  run<T>(work: (database: Database, signal: AbortSignal) => Promise<T>, options?: DatabaseRunOptions): Promise<T>;
 }
 
 export function noDatabaseConfigured(): AppError {

@@ -6,7 +6,7 @@ import type { Logger } from '@pointsman/telemetry';
 import type { Clock } from '@pointsman/timing';
 import type { GatewayMetrics } from '../record/gateway-metrics.ts';
 import { Dependency, DependencyAwayError } from './dependency.ts';
-import type { GatewayDatabase } from './gateway-database.ts';
+import type { DatabaseRunOptions, GatewayDatabase } from './gateway-database.ts';
 
 /** What an admin route waits for at most; the path of a request asks for less. */
 const ADMIN_DEADLINE_MS = 5_000;
@@ -43,7 +43,11 @@ export function openGatewayDatabase({ open, degradedMode, clock, logger, metrics
   });
   dependency.start();
 
-  const run = async <T>(work: (database: Database, signal: AbortSignal) => Promise<T>, { deadlineMs = ADMIN_DEADLINE_MS }: { readonly deadlineMs?: number } = {}): Promise<T> => {
+  const run = async <T>(work: (database: Database, signal: AbortSignal) => Promise<T>, { deadlineMs = ADMIN_DEADLINE_MS, isReport = false }: DatabaseRunOptions = {}): Promise<T> => {
+    if (isReport) {
+      if (dependency.isAway || !dependency.isPrepared) throw dependency.isAway ? databaseUnavailable() : databaseStarting();
+      return withinReportTime((signal) => work(opened(database), signal), deadlineMs);
+    }
     try {
       return await dependency.run((signal) => work(opened(database), signal), deadlineMs);
     } catch (error) {
@@ -86,6 +90,32 @@ export function databaseUnavailable(cause?: unknown): AppError {
 /** Nothing has failed yet: the first start of an embedded database takes seconds. */
 function databaseStarting(): AppError {
   return new AppError('unavailable', 'database_starting', 'The database is being opened. Try again soon.', { retryAfterMs: 1_000 });
+}
+
+/**
+ * Without a vote on whether the database is away, neither for nor against it: what a report runs into is its own size. Pings and look-ups of keys notice an outage.
+ * @throws AppError `report_too_slow` at the deadline and where one statement took too long; what the work throws otherwise.
+ */
+async function withinReportTime<T>(work: (signal: AbortSignal) => Promise<T>, deadlineMs: number): Promise<T> {
+  const limit = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(reportTooSlow());
+      limit.abort(reportTooSlow());
+    }, deadlineMs);
+  });
+  try {
+    return await Promise.race([work(limit.signal), late]);
+  } catch (error) {
+    throw error instanceof AppError && error.code === 'database_timeout' ? reportTooSlow(error) : error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function reportTooSlow(cause?: unknown): AppError {
+  return new AppError('unavailable', 'report_too_slow', 'This report takes too long: ask for a shorter span of time, or for single requests by page.', { retryAfterMs: 10_000, ...(cause === undefined ? {} : { cause }) });
 }
 
 /** What the database said no to is no outage, and a mistake of ours in a statement is none either: the server is there and answers. */

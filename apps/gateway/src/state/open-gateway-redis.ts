@@ -5,7 +5,7 @@ import {
 import type { Logger } from '@pointsman/telemetry';
 import type { Clock } from '@pointsman/timing';
 import type { GatewayMetrics } from '../record/gateway-metrics.ts';
-import { AWAY, Dependency, REQUEST_DEADLINE_MS } from './dependency.ts';
+import { AWAY, Dependency, REQUEST_DEADLINE_MS, type Attempts } from './dependency.ts';
 import { countReplicas } from './replica-count.ts';
 
 /** Redis as the rest of the gateway sees it: there, away, or not configured; what stands on it never waits longer than 250 ms and never fails. */
@@ -15,7 +15,7 @@ export interface GatewayRedis {
   /** Resolves when the first try to connect is over, whatever came of it. */
   readonly firstAttempt: Promise<void>;
   /** Counters of all replicas; undefined where there is no Redis. */
-  readonly shared: { readonly counters: LimitCounters; readonly dependency: Dependency } | undefined;
+  readonly shared: { readonly counters: LimitCounters; readonly dependency: Attempts } | undefined;
   readonly channel: Channel;
   /** Bytes in Redis, or in the memory of this process while it is away. `local` never leaves this process. */
   keyValue(type: 'redis' | 'local'): KeyValue;
@@ -56,16 +56,19 @@ export function openGatewayRedis(options: OpenGatewayRedisOptions): GatewayRedis
   }
 
   const connection = connectRedis({ url: options.url, commandTimeoutMs: REQUEST_DEADLINE_MS, clientName: 'pointsman-gateway' });
+  const counters = createRedisCounters(connection);
   const dependency = new Dependency({
     name: 'redis', clock, logger: options.logger, metrics: options.metrics, breaker: degradedMode.breaker,
     prepare: (signal) => connection.whenReady(AbortSignal.any([signal, AbortSignal.timeout(2_000)])),
     ping: async () => {
       await connection.call('PING');
     },
+    // The script of the limits may be forbidden, or out of memory, where everything else works: limits would be off and nobody would know.
+    pingPart: () => counters.probe(),
   });
   dependency.start();
   const channel = createRedisChannel(connection);
-  const replicas = countReplicas({ channel, id: options.replicaId, clock, isAway: () => dependency.isAway || !dependency.isPrepared });
+  const replicas = countReplicas({ channel, id: options.replicaId, clock, isAway: () => dependency.isServerAway || !dependency.isPrepared });
   const remote = createRedisKeyValue(connection, { prefix: 'cache:', maxValueBytes: MAX_VALUE_BYTES });
   const degrading: KeyValue = {
     get(key) {
@@ -90,7 +93,7 @@ export function openGatewayRedis(options: OpenGatewayRedisOptions): GatewayRedis
       return dependency.isAway;
     },
     firstAttempt: dependency.firstAttempt,
-    shared: { counters: createRedisCounters(connection), dependency },
+    shared: { counters, dependency: dependency.part },
     channel,
     keyValue: (type) => (type === 'redis' ? degrading : memory),
     replicas: () => replicas.count(),
@@ -101,6 +104,7 @@ export function openGatewayRedis(options: OpenGatewayRedisOptions): GatewayRedis
     async close() {
       replicas.close();
       await dependency.close();
+      counters.close();
       await channel.close();
       await connection.close();
     },

@@ -28,11 +28,22 @@ async function startMinio(): Promise<RunningMinio> {
   let words = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (chunk: string) => (words = (words + chunk).slice(-10_000)));
   const endpoint = `http://127.0.0.1:${port}`;
-  await eventually(async () => {
-    if (child.exitCode !== null) throw new Error(`MinIO ended: ${words}`);
-    const { status } = await fetch(`${endpoint}/minio/health/ready`);
-    if (status !== 200) throw new Error(`MinIO answers ${status}: ${words}`);
-  }, { timeoutMs: 60_000 });
+  const stop = async (): Promise<void> => {
+    child.kill('SIGTERM');
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    await directory[Symbol.asyncDispose]();
+  };
+  try {
+    await eventually(async () => {
+      if (child.exitCode !== null) throw new Error(`MinIO ended: ${words}`);
+      // Its health answers before its stores do: only a request that needs them tells.
+      const { status } = await signedS3Request({ endpoint, region: 'us-east-1', accessKeyId, secretAccessKey, method: 'GET', path: '/' });
+      if (status !== 200) throw new Error(`MinIO answers ${status}: ${words}`);
+    }, { timeoutMs: 60_000 });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
   return {
     options: { endpoint, region: 'us-east-1', credentials: { accessKeyId, secretAccessKey } },
     makeBucket: async (versions) => {
@@ -41,28 +52,19 @@ async function startMinio(): Promise<RunningMinio> {
       expect(reply.status, await reply.text()).toBe(200);
       return name;
     },
-    [Symbol.asyncDispose]: async () => {
-      child.kill('SIGTERM');
-      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-      await directory[Symbol.asyncDispose]();
-    },
+    [Symbol.asyncDispose]: stop,
   };
 }
 
 for (const versions of [false, true]) {
   objectStoreConformance(`A MinIO bucket ${versions ? 'with versions and Object Lock' : 'without versions'}`, async () => {
-    const minio = await startMinio();
+    await using parts = new AsyncDisposableStack();
+    const minio = parts.use(await startMinio());
     const options = { ...minio.options, listPageSize: 3, partBytes: 5 << 20, sse: 'AES256' } as const;
-    const store = await openObjectStore(`s3://${await minio.makeBucket(versions)}/some/prefix`, options);
-    const nowhere = await openObjectStore('s3://nowhere', options);
-    return {
-      store, nowhere, versions,
-      [Symbol.asyncDispose]: async () => {
-        store.close();
-        nowhere.close();
-        await minio[Symbol.asyncDispose]();
-      },
-    };
+    const store = parts.adopt(await openObjectStore(`s3://${await minio.makeBucket(versions)}/some/prefix`, options), (opened) => opened.close());
+    const nowhere = parts.adopt(await openObjectStore('s3://nowhere', options), (opened) => opened.close());
+    const place = parts.move();
+    return { store, nowhere, versions, [Symbol.asyncDispose]: () => place.disposeAsync() };
   });
 }
 

@@ -114,6 +114,7 @@ export function createAccessStore(connections: Connections): AccessStore {
     deleteBudgets: (budgetIds) => connections.transaction((session) => remove(session, budgets, budgetIds)),
     findBudget: (budgetId) => found(findRow<BudgetRow>(budgets, 'budget_id', budgetId)),
     listBudgets: (question) => page<BudgetRow>(budgets, [], question),
+    countKeysOfBudget: async (budgetId) => (await one(sql<{ total: number }>`SELECT count(*) AS total FROM pointsman.virtual_keys WHERE budget_id = ${budgetId}`))?.total ?? 0,
 
     resetDueBudgets: (now, signal) => resetDueBudgets(connections, now, signal),
   };

@@ -9,6 +9,17 @@ export const MAX_OBJECT_DEPTH = 32;
 /** An id, alias, e-mail or the like. */
 export const name = z.string().min(1).max(MAX_NAME_LENGTH);
 
+/** Control, format (zero-width, bidi) and line separator characters: they make a name look like another one, or act on the terminal that shows it. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+
+/** A name that is given to something here: lists, logs and terminals will show it. Looking up by a name takes any `name`. */
+export const newName = name.refine((text) => !UNSEEN.test(text), 'it holds a character that cannot be seen (a control, zero-width or direction character, or a line break)');
+
+/** The audit log calls the master key so. */
+const RESERVED_ALIAS = 'master';
+
+export const newKeyAlias = newName.refine((text) => text.normalize('NFKC').trim().toLowerCase() !== RESERVED_ALIAS, `'${RESERVED_ALIAS}' is the name of the master key`);
+
 /** USD. 0 means that nothing may be spent. */
 export const money = z.number().min(0).max(1e15);
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration, freeObject, limitMap, listOf, modelBudgets, money, name, nameMap, queryBoolean, queryNumber, someOf } from './field-types.ts';
+import { duration, freeObject, limitMap, listOf, modelBudgets, money, name, nameMap, newKeyAlias, newName, queryBoolean, queryNumber, someOf } from './field-types.ts';
 import { limitFields } from './limit-fields.ts';
 import { defineFields } from './parse-fields.ts';
 
@@ -8,7 +8,7 @@ const chosenKey = z.string().regex(/^sk-[\x21-\x7e]{13,509}$/, "expected 'sk-' f
 
 const settable = {
   ...limitFields,
-  key_alias: name.nullish(),
+  key_alias: newKeyAlias.nullish(),
   /** Time until the key expires; null or `-1`: never. */
   duration: z.union([duration, z.literal('-1')]).nullish(),
   models: listOf(1_000).nullish(),
@@ -22,7 +22,7 @@ const settable = {
   model_max_budget: modelBudgets.nullish(),
   model_rpm_limit: limitMap.nullish(),
   model_tpm_limit: limitMap.nullish(),
-  user_id: name.nullish(),
+  user_id: newName.nullish(),
   team_id: name.nullish(),
   budget_id: name.nullish(),
   blocked: z.boolean().nullish(),

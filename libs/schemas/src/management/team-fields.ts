@@ -1,14 +1,14 @@
 import { z } from 'zod';
-import { freeObject, listOf, modelBudgets, name, nameMap, queryNumber, someOf } from './field-types.ts';
+import { freeObject, listOf, modelBudgets, name, nameMap, newName, queryNumber, someOf } from './field-types.ts';
 import { limitFields } from './limit-fields.ts';
 import { defineFields } from './parse-fields.ts';
 
 const role = z.enum(['admin', 'user']);
-const member = z.strictObject({ role: role.default('user'), user_id: name.nullish(), user_email: name.nullish() });
+const member = z.strictObject({ role: role.default('user'), user_id: newName.nullish(), user_email: newName.nullish() });
 
 const settable = {
   ...limitFields,
-  team_alias: name.nullish(),
+  team_alias: newName.nullish(),
   models: listOf(1_000).nullish(),
   /** LiteLLM's name for what our rows call `aliases`. */
   model_aliases: nameMap.nullish(),
@@ -21,7 +21,7 @@ const WITHOUT_EFFECT = `organization_id admins members tags guardrails policies 
   team_member_budget team_member_budget_duration team_member_rpm_limit team_member_tpm_limit team_member_key_duration team_member_permissions tpm_limit_type rpm_limit_type
   model_rpm_limit model_tpm_limit enforced_file_expires_after enforced_batch_output_expires_after access_group_ids disable_global_guardrails budget_limits`;
 
-export const teamNewFields = defineFields({ ...settable, team_id: name.nullish(), members_with_roles: z.array(member).max(1_000).nullish() }, WITHOUT_EFFECT);
+export const teamNewFields = defineFields({ ...settable, team_id: newName.nullish(), members_with_roles: z.array(member).max(1_000).nullish() }, WITHOUT_EFFECT);
 export const teamUpdateFields = defineFields({ ...settable, team_id: name }, WITHOUT_EFFECT);
 export const teamDeleteFields = defineFields({ team_ids: someOf(500) });
 export const teamBlockFields = defineFields({ team_id: name });

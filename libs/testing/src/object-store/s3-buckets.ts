@@ -26,10 +26,25 @@ export interface StoredVersion {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+interface StoredPart {
+  readonly body: StoredBytes;
+  /** `x-amz-checksum-…` headers that came with it, checked. */
+  readonly checksums: Readonly<Record<string, string>>;
+}
+
+/** A part as the request that completes an upload names it. */
+export interface NamedPart {
+  readonly number: number;
+  /** Without quotes. */
+  readonly etag: string;
+  /** The XML of the part, in which its checksum stands. */
+  readonly xml: string;
+}
+
 interface StoredUpload {
   readonly key: string;
   readonly headers: IncomingHttpHeaders;
-  readonly parts: Map<number, StoredBytes>;
+  readonly parts: Map<number, StoredPart>;
 }
 
 export interface StoredBucket {
@@ -188,26 +203,34 @@ export class S3Buckets {
     return upload;
   }
 
-  putPart(upload: StoredUpload, number: number, body: StoredBytes): void {
+  putPart(upload: StoredUpload, number: number, part: StoredPart): void {
     if (!(number >= 1 && number <= 10_000)) throw new S3Fault(400, 'InvalidArgument', 'Part numbers are 1 to 10000.');
-    upload.parts.set(number, body);
+    const expected = header(upload.headers, 'x-amz-checksum-algorithm')?.toLowerCase();
+    const actual = Object.keys(part.checksums)[0]?.slice('x-amz-checksum-'.length);
+    if (expected !== actual) throw new S3Fault(400, 'InvalidRequest', `Checksum Type mismatch occurred, expected checksum Type: ${expected ?? 'null'}, actual checksum Type: ${actual ?? 'null'}`);
+    upload.parts.set(number, part);
   }
 
-  chooseParts(upload: StoredUpload, wanted: readonly { readonly number: number; readonly etag: string }[]): StoredBytes[] {
+  chooseParts(upload: StoredUpload, wanted: readonly NamedPart[]): StoredBytes[] {
     if (wanted.length === 0) throw new S3Fault(400, 'MalformedXML', 'No parts.');
-    return wanted.map(({ number, etag }, index) => {
+    const algorithm = header(upload.headers, 'x-amz-checksum-algorithm');
+    return wanted.map(({ number, etag, xml }, index) => {
       const part = upload.parts.get(number);
-      if (part?.md5 !== etag) throw new S3Fault(400, 'InvalidPart', `Part ${number} is not there or is another one.`);
+      if (part?.body.md5 !== etag) throw new S3Fault(400, 'InvalidPart', `Part ${number} is not there or is another one.`);
       if (index > 0 && number <= (wanted[index - 1]?.number ?? 0)) throw new S3Fault(400, 'InvalidPartOrder', 'Parts are out of order.');
-      if (index < wanted.length - 1 && part.bytes < MIN_PART_BYTES) throw new S3Fault(400, 'EntityTooSmall', 'A part other than the last is smaller than 5 MiB.');
-      return part;
+      if (index < wanted.length - 1 && part.body.bytes < MIN_PART_BYTES) throw new S3Fault(400, 'EntityTooSmall', 'A part other than the last is smaller than 5 MiB.');
+      if (algorithm !== undefined) {
+        const checksum = part.checksums[`x-amz-checksum-${algorithm.toLowerCase()}`];
+        if (checksum === undefined || !xml.includes(`<Checksum${algorithm}>${checksum}</Checksum${algorithm}>`)) throw new S3Fault(400, 'InvalidRequest', `The upload was created using a ${algorithm} checksum. The complete request must include the checksum for each part.`);
+      }
+      return part.body;
     });
   }
 
   async abortUpload(bucket: StoredBucket, id: string): Promise<void> {
     const upload = this.upload(bucket, id);
     bucket.uploads.delete(id);
-    for (const part of upload.parts.values()) await this.#drop(part);
+    for (const { body } of upload.parts.values()) await this.#drop(body);
   }
 
   #add(bucket: StoredBucket, key: string, version: StoredVersion): void {

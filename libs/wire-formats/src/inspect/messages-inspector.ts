@@ -1,7 +1,7 @@
 import { isJsonObject, type JsonObject } from '@pointsman/schemas';
 import type { SseEvent } from '../sse.ts';
 import type { StreamInspector, StreamInspectorOptions } from '../stream-inspector.ts';
-import { anthropicUsage, type Usage } from '../usage.ts';
+import { anthropicUsage, isTokenCount, type Usage } from '../usage.ts';
 import { CollectedText } from './collected-text.ts';
 import { parseOrUndefined } from './parse.ts';
 import { errorInBody } from './stream-error.ts';
@@ -87,7 +87,7 @@ export class MessagesInspector implements StreamInspector {
       case 'message_delta': {
         this.#takeUsage(value['usage']);
         // message_start names a few output tokens before there is any output: only message_delta counts what was said.
-        if (isJsonObject(value['usage']) && typeof value['usage']['output_tokens'] === 'number') this.unreported.reported(value['usage']['output_tokens']);
+        if (isJsonObject(value['usage']) && isTokenCount(value['usage']['output_tokens'])) this.unreported.reported(value['usage']['output_tokens']);
         const reason = isJsonObject(value['delta']) ? value['delta']['stop_reason'] : undefined;
         if (typeof reason === 'string' && reason !== '') {
           facts.finishReason = reason;

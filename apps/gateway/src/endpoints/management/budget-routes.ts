@@ -25,7 +25,7 @@ const SETTINGS: readonly { readonly name: keyof BudgetRow; readonly type: string
 export const budgetRoutes: readonly ManagementRoute[] = [
   defineRoute({ method: 'post', path: '/budget/new', tag: 'Budgets', audience: 'admin', summary: 'Make a budget that keys can share by budget_id', fields: budgetNewFields, handle: create }),
   defineRoute({ method: 'post', path: '/budget/update', tag: 'Budgets', audience: 'admin', summary: 'Change a budget; null takes a limit away', fields: budgetUpdateFields, handle: update }),
-  defineRoute({ method: 'post', path: '/budget/delete', tag: 'Budgets', audience: 'admin', summary: 'Delete a budget', fields: budgetDeleteFields, handle: remove }),
+  defineRoute({ method: 'post', path: '/budget/delete', tag: 'Budgets', audience: 'admin', summary: 'Delete a budget that no key uses', fields: budgetDeleteFields, handle: remove }),
   defineRoute({
     method: 'post', path: '/budget/info', tag: 'Budgets', audience: 'reader', reads: true, summary: 'Budgets by their ids', fields: budgetInfoFields,
     handle: (call) => find(call, call.fields.budgets),
@@ -81,7 +81,12 @@ async function update(call: Call<typeof budgetUpdateFields>): Promise<unknown> {
 
 async function remove(call: Call<typeof budgetDeleteFields>): Promise<unknown> {
   const { id } = call.fields;
-  const [gone] = await call.run(({ access }) => access.deleteBudgets([id]));
+  const [gone] = await call.run(async ({ access }) => {
+    const keys = await access.countKeysOfBudget(id);
+    // Without its row these keys would have no limit at all.
+    if (keys > 0) throw new AppError('invalid_request', '400', `Budget '${id}' is used by ${String(keys)} ${keys === 1 ? 'key' : 'keys'}. Give them another budget_id (or null) with /key/update, or delete them, first.`, { param: 'id', type: 'bad_request_error' });
+    return access.deleteBudgets([id]);
+  });
   if (gone === undefined) throw budgetNotFound(id);
   call.audit('budget.delete', `budget:${id}`, { before: gone });
   call.context.accessChanged(undefined);

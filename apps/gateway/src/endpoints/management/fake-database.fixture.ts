@@ -1,5 +1,6 @@
 import { AppError } from '@pointsman/errors';
 import { AlreadyExistsError, type AccessStore, type BudgetRow, type Database, type KeyAccess, type KeyRow, type Page, type PageQuestion, type SpendFilter, type SpendLog, type SpendStore, type SpendSum, type TeamRow, type UserRow } from '@pointsman/database';
+import { readKeyLimits } from '../../access/key-limits.ts';
 import { MasterKeyStore, type KeyStore } from '../../access/key-store.ts';
 import type { Principal, Role } from '../../access/principal.ts';
 import type { AuditEvent } from '../../record/audit-sink.ts';
@@ -18,6 +19,8 @@ export class FakeDatabase implements Database {
   readonly ledger: SpendLog[] = [];
   /** Filters that the ledger was asked with. */
   readonly asked: SpendFilter[] = [];
+  /** Sums that have begun wait for this. */
+  reading: Promise<void> = Promise.resolve();
   readonly audit = { append: () => Promise.resolve(0), read: () => Promise.resolve({ rows: [], cursor: undefined }) };
 
   /** All that is stored, as text: two of them are equal when nothing changed. */
@@ -64,6 +67,7 @@ export class FakeDatabase implements Database {
     deleteBudgets: (ids) => Promise.resolve(remove(this.budgets, ids)),
     findBudget: (id) => Promise.resolve(structuredClone(this.budgets.get(id))),
     listBudgets: (question) => Promise.resolve(pageOf([...this.budgets.values()], question)),
+    countKeysOfBudget: (id) => Promise.resolve([...this.keys.values()].filter(({ budget_id }) => budget_id === id).length),
     resetDueBudgets: () => Promise.resolve(0),
   };
 
@@ -85,9 +89,11 @@ export class FakeDatabase implements Database {
       }
       return Promise.resolve([...sums.values()].sort((a, b) => b.spend - a.spend).slice(0, limit));
     },
-    total: (filter) => {
+    total: async (filter) => {
+      this.asked.push(filter);
+      await this.reading;
       const lines = this.#lines(filter);
-      return Promise.resolve({ spend: lines.reduce((sum, { spend }) => sum + spend, 0), requests: lines.length });
+      return { spend: lines.reduce((sum, { spend }) => sum + spend, 0), requests: lines.length };
     },
   };
 
@@ -103,13 +109,15 @@ export class FakeDatabase implements Database {
     return Promise.resolve();
   }
 
+  modelSpend: KeyAccess['model_spend'] = [];
+
   #access(token: string): KeyAccess | undefined {
     const old = this.rotated.get(token);
     if (old !== undefined && (old.graceUntil === undefined || old.graceUntil.getTime() < Date.now())) return undefined;
     const key = this.keys.get(old?.token ?? token);
     if (key === undefined) return undefined;
     return structuredClone({
-      key, team: this.teams.get(key.team_id ?? ''), user: this.users.get(key.user_id ?? ''), budget: this.budgets.get(key.budget_id ?? ''), model_spend: [], grace_until: old?.graceUntil,
+      key, team: this.teams.get(key.team_id ?? ''), user: this.users.get(key.user_id ?? ''), budget: this.budgets.get(key.budget_id ?? ''), model_spend: this.modelSpend, grace_until: old?.graceUntil,
     });
   }
 
@@ -177,7 +185,7 @@ class FakeKeyStore implements KeyStore {
     const { key, user } = access;
     return {
       keyHash: digest.toString('hex'), keyAlias: key.key_alias ?? undefined, role: ROLES[user?.user_role ?? ''] ?? 'user', models: undefined, aliases: undefined,
-      userId: key.user_id ?? undefined, teamId: key.team_id ?? undefined, tags: key.tags, access,
+      userId: key.user_id ?? undefined, teamId: key.team_id ?? undefined, tags: key.tags, access, limits: readKeyLimits(access, Date.now()),
     };
   }
 }

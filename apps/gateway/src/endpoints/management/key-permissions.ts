@@ -28,7 +28,8 @@ export async function managedTeam(call: Call, access: AccessStore, { teamId, res
 }
 
 /**
- * What an admin of a team may not do to one of its keys: reach above the team's limits, beyond the caller's own key, or into the rights of an administrator.
+ * What an admin of a team may not do to one of its keys: reach above the team's limits, or into the rights of an administrator.
+ * (What it may not do beyond its own key's limits, models and expiry: `checkWithinOwn`.)
  * `before` is undefined for a new key; only what `change` touches is judged.
  * @throws AppError `forbidden`, audited.
  */
@@ -43,16 +44,16 @@ export async function checkTeamAdminChange(call: Call, access: AccessStore, { te
   if (change.user_id !== undefined && change.user_id !== null && change.user_id !== before?.user_id && change.user_id !== call.principal.userId && !team.members_with_roles.some(({ user_id }) => user_id === change.user_id)) {
     throw refuse('user_id', `'${change.user_id}' is not a member of team '${team.team_id}'.`);
   }
+  if (change.budget_id !== undefined && change.budget_id !== (before?.budget_id ?? null)) throw refuse('budget_id', 'only an administrator may attach a budget or take one away.');
+  if (change.spend !== undefined && change.spend !== (before?.spend ?? 0)) throw refuse('spend', 'only an administrator may set what was spent.');
   if (change.team_id !== undefined && change.team_id !== team.team_id) {
     const next = change.team_id === null ? undefined : await access.findTeam(change.team_id);
     if (next === undefined || !isTeamAdmin(call, next)) throw refuse('team_id', 'a key can only be moved to a team whose admin your user is.');
     // In the new team it is under that one's limits: all of the key is judged by them.
-    await checkTeamAdminChange(call, access, { team: next, before: undefined, change: { ...before, ...change }, resource });
+    const { budget_id: _budget, spend: _spend, ...whole } = { ...before, ...change };
+    await checkTeamAdminChange(call, access, { team: next, before: undefined, change: whole, resource });
     return;
   }
-  if (change.budget_id !== undefined && change.budget_id !== null && change.budget_id !== before?.budget_id) throw refuse('budget_id', 'only an administrator may attach a budget.');
-  if (change.spend !== undefined && change.spend !== (before?.spend ?? 0)) throw refuse('spend', 'only an administrator may set what was spent.');
-
   for (const field of ['max_budget', 'tpm_limit', 'rpm_limit', 'max_parallel_requests'] as const) {
     const value = change[field];
     const most = team[field];
@@ -84,7 +85,12 @@ export async function checkTeamAdminChange(call: Call, access: AccessStore, { te
 export async function refuseAdministrator(call: Call, access: AccessStore, userId: string | null, resource: string): Promise<void> {
   if (userId === null || userId === call.principal.userId) return;
   const user = await access.findUser(userId);
-  if (user?.user_role === 'proxy_admin' || user?.user_role === 'proxy_admin_viewer') throw call.deny(resource, 'user_id: keys of administrators are managed by administrators.');
+  if (isAdministrator(user?.user_role)) throw call.deny(resource, 'user_id: keys of administrators are managed by administrators.');
+}
+
+/** Whether a role sees everything: that of administrators and of viewers. */
+export function isAdministrator(role: string | null | undefined): boolean {
+  return role === 'proxy_admin' || role === 'proxy_admin_viewer';
 }
 
 /** Whether a list of models covers a name: by itself or by a wildcard of the list. */

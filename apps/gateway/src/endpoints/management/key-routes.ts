@@ -6,6 +6,7 @@ import {
 import { after } from './expiry.ts';
 import { withinKeyBounds, withKeyDefaults } from './key-defaults.ts';
 import { checkTeamAdminChange, isTeamAdmin, managedTeam, refuseAdministrator } from './key-permissions.ts';
+import { checkWithinOwn, expiryWithin, ownBounds, withOwnBounds } from './own-key-bounds.ts';
 import { hashOfKey, keyChange, keyInfoView, keyRecord, keyRow, keyView, nameOf, newKey, newKeyView, tokenOf, type KeyChange, type KeyFields } from './key-rows.ts';
 import type { ManagementCall } from './management-call.ts';
 import { defineRoute, type ManagementRoute } from './management-route.ts';
@@ -67,18 +68,26 @@ async function generate(call: Call, fields: KeyFields & { readonly key?: string 
   const own = call.principal.access?.key.allowed_routes ?? [];
   // A key makes no key that may call more than itself.
   const inherited = call.isAdmin || own.length === 0 || (rest.allowed_routes ?? []).length > 0 || (rest.key_type ?? 'default') !== 'default' ? {} : { allowed_routes: own };
-  const wanted = withinKeyBounds(withKeyDefaults({ ...rest, ...inherited }, settings), settings, { fill: true, now: call.now });
+  const resource = 'key:new';
   const key = chosen ?? newKey();
-  const made = await call.run(async ({ access }) => {
-    const row = keyRow(key, wanted, call);
-    const resource = 'key:new';
-    const team = await managedTeam(call, access, { teamId: row.team_id, resource });
-    if (team !== undefined) await checkTeamAdminChange(call, access, { team, before: undefined, change: keyChange(wanted, call.now), resource });
+  const { made, wanted } = await call.run(async ({ access }) => {
+    // Who manages no team is told that, before anything else is looked at.
+    const named = withKeyDefaults(rest, settings).team_id ?? null;
+    const team = await managedTeam(call, access, { teamId: named, resource });
+    const bounds = await ownBounds(call, access, resource);
+    const asked = { ...rest, ...inherited };
+    const filled = withinKeyBounds(withKeyDefaults(bounds === undefined ? asked : withOwnBounds(asked, bounds), settings), settings, { fill: true, now: call.now });
+    let row = keyRow(key, filled, call);
+    if (bounds !== undefined) {
+      if ((rest.duration ?? null) === null) row = { ...row, expires: expiryWithin(row, bounds) };
+      checkWithinOwn(call, bounds, { change: row, resource });
+    }
+    if (team !== undefined) await checkTeamAdminChange(call, access, { team, before: undefined, change: keyChange(filled, call.now), resource });
     else if (row.team_id !== null && await access.findTeam(row.team_id) === undefined) throw teamNotFound(row.team_id);
     await checkReferences(access, { budget_id: row.budget_id });
     if (chosen !== undefined && chosen !== null) await refuseTaken(call, access, row.token, 'key');
     await refuseTakenAlias(access, row.key_alias, undefined);
-    return access.insertKey(row);
+    return { made: await access.insertKey(row), wanted: filled };
   });
   call.audit('key.create', `key:${made.token}`, { after: keyRecord(made) });
   // Replicas may remember that nobody had this key.
@@ -96,7 +105,7 @@ async function update(call: Call, keyOrHash: string, fields: KeyFields): Promise
 async function changeKey(call: Call, { keyOrHash, action, change }: { readonly keyOrHash: string; readonly action: string; readonly change: KeyChange }): Promise<KeyRow> {
   const { before, row } = await call.run(async ({ access }) => {
     const found = await manageable(call, access, keyOrHash);
-    await checkChange(call, access, found, change);
+    await checkChange(call, access, { found, change, shown: false });
     const changed = await access.updateKey(found.token, { ...change, updated_at: call.now, updated_by: call.author });
     if (changed === undefined) throw keyNotFound();
     return { before: found, row: changed };
@@ -122,11 +131,15 @@ async function manageable(call: Call, access: AccessStore, keyOrHash: string): P
   return found;
 }
 
-async function checkChange(call: Call, access: AccessStore, found: KeyRow, change: KeyChange): Promise<void> {
+/** `shown`: the caller gets to know the secret, so that all of the key is judged by what the caller's own may. */
+async function checkChange(call: Call, access: AccessStore, { found, change, shown }: { readonly found: KeyRow; readonly change: KeyChange; readonly shown: boolean }): Promise<void> {
   if (!call.isAdmin && found.team_id !== null) {
     const team = await access.findTeam(found.team_id);
     if (team === undefined) throw teamNotFound(found.team_id);
-    await checkTeamAdminChange(call, access, { team, before: found, change, resource: `key:${found.token}` });
+    const resource = `key:${found.token}`;
+    await checkTeamAdminChange(call, access, { team, before: found, change, resource });
+    const bounds = await ownBounds(call, access, resource);
+    if (bounds !== undefined) checkWithinOwn(call, bounds, { change: shown && found.token !== bounds.token ? { ...found, ...change } : change, resource });
   } else if (change.team_id !== undefined && change.team_id !== null && await access.findTeam(change.team_id) === undefined) {
     throw teamNotFound(change.team_id);
   }
@@ -167,9 +180,10 @@ async function regenerate(call: Call<KeyFields & { readonly key?: string | null 
   const { before, row } = await call.run(async ({ access }) => {
     const found = await manageable(call, access, keyOrHash);
     const change = keyChange(wanted, call.now);
-    await checkChange(call, access, found, change);
+    await checkChange(call, access, { found, change, shown: true });
     if (chosen !== undefined && chosen !== null) await refuseTaken(call, access, next.token, 'new_key');
-    const rotated = await access.rotateKey(found.token, next, { ...change, updated_at: call.now, updated_by: call.author });
+    // Whoever rotates a key is who knows its secret: promotion of its user asks for that.
+    const rotated = await access.rotateKey(found.token, next, { ...change, created_by: call.author, updated_at: call.now, updated_by: call.author });
     if (rotated === undefined) throw keyNotFound();
     return { before: found, row: rotated };
   });
@@ -207,7 +221,8 @@ async function info(call: Call<{ readonly key?: string | undefined }>): Promise<
       if (!isTeamAdmin(call, team)) throw call.deny(`key:${token}`, 'You are not allowed to access this key\'s info: it is not your own key, nor one of a team whose admin your user is.');
     }
     if (row === undefined) throw keyNotFound();
-    return { key: asked ?? token, info: keyInfoView(row) };
+    const spent = (await access.findAccess(row.token))?.model_spend.filter(({ scope }) => scope === 'key') ?? [];
+    return { key: asked ?? token, info: { ...keyInfoView(row), model_spend: Object.fromEntries(spent.map(({ model, spend }) => [model, spend])) } };
   });
 }
 

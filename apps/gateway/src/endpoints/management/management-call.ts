@@ -4,6 +4,14 @@ import { redact } from '@pointsman/telemetry';
 import type { Principal } from '../../access/principal.ts';
 import type { Exchange } from '../../http/exchange.ts';
 import type { GatewayContext } from '../gateway-context.ts';
+import type { DatabaseRunOptions } from '../../state/gateway-database.ts';
+import { ReportSlots } from './report-slots.ts';
+
+/** Sums over a long ledger take longer than the look-ups of keys. One statement of them may take half of this. */
+const REPORT_DEADLINE_MS = 10_000;
+
+/** One per gateway, which is one per replica. */
+const reportSlots = new WeakMap<GatewayContext, ReportSlots>();
 
 /** One admin request whose caller is known and whose fields are checked: what a handler works with. */
 export class ManagementCall<Fields> {
@@ -40,12 +48,39 @@ export class ManagementCall<Fields> {
   }
 
   /** Work on the database. An id or alias that is taken becomes a 400 that names the field. */
-  async run<T>(work: (database: Database) => Promise<T>, options?: { readonly deadlineMs?: number }): Promise<T> {
+  async run<T>(work: (database: Database, signal: AbortSignal) => Promise<T>, options?: DatabaseRunOptions): Promise<T> {
     try {
-      return await this.context.database.run((database) => work(database), options);
+      return await this.context.database.run(work, options);
     } catch (error) {
       if (error instanceof AlreadyExistsError) throw new AppError('invalid_request', '400', error.message, { param: error.field, type: 'bad_request_error', cause: error });
       throw error;
+    }
+  }
+
+  /**
+   * Reads from the ledger, when few others do. The signal aborts when nobody waits for the answer any more: work of several statements looks at it between them.
+   * @throws AppError `busy`, `report_too_slow`, `database_unavailable`.
+   */
+  async report<T>(work: (database: Database, signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { context, exchange: { res } } = this;
+    const slots = reportSlots.get(context) ?? new ReportSlots();
+    reportSlots.set(context, slots);
+    const release = await slots.take({ isOfKey: !this.seesAll });
+    const gone = new AbortController();
+    const onClose = (): void => gone.abort();
+    if (res.destroyed) gone.abort();
+    res.once('close', onClose);
+    let underWay: Promise<unknown> = Promise.resolve();
+    try {
+      return await this.run((database, signal) => {
+        const answer = work(database, AbortSignal.any([signal, gone.signal]));
+        underWay = answer;
+        return answer;
+      }, { deadlineMs: REPORT_DEADLINE_MS, isReport: true });
+    } finally {
+      res.off('close', onClose);
+      // The server may still be at a statement whose answer nobody waits for: the slot is free when that has ended.
+      underWay.then(release, release);
     }
   }
 

@@ -6,6 +6,7 @@ import { readBody } from '../../http/read-body.ts';
 import { sendJson } from '../../http/send-json.ts';
 import { failExchange, serve, type Handler, type Running } from '../../http/serve.ts';
 import type { GatewayContext } from '../gateway-context.ts';
+import { admitManagement } from './admit-management.ts';
 import { allowsRoute } from './managed-route-access.ts';
 import { denied, ManagementCall } from './management-call.ts';
 
@@ -70,6 +71,9 @@ export function serveManagement(context: GatewayContext, route: ManagementRoute)
     serve(context, { route: route.path }, async (running) => {
       const { exchange } = running;
       judge(context, running, route);
+      // No await where nothing is waited for: the body must not arrive before somebody listens.
+      const admission = admitManagement(context, exchange.principal);
+      if (admission !== undefined) await admission;
       const pathKey = typeof param === 'string' ? param : '';
       if (pathKey.length > MAX_PATH_KEY || pathKey.includes('\0') || !pathKey.isWellFormed()) throw new AppError('invalid_request', 'invalid_value', "Invalid value for 'key': expected a key or its hash.", { param: 'key' });
       if (route.method === 'get') {

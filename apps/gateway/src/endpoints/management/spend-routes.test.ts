@@ -1,4 +1,5 @@
 import type { SpendLog } from '@pointsman/database';
+import { eventually } from '@pointsman/testing';
 import { expect, test } from 'vitest';
 import { foundCompany, startManagedGateway, type ManagedGateway } from './fake-database.fixture.ts';
 import { hashOfKey } from './key-rows.ts';
@@ -79,4 +80,46 @@ test('a price is told for a request and for a reply, and a model without one is 
   expect((await managed.post('/spend/calculate', { model: 'chat', messages: [{ role: 'user', content: 'twelve chars' }] })).body).toEqual({ cost: 3 });
   expect((await managed.post('/spend/calculate', { completion_response: { model: 'chat', usage: { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 } } })).body).toEqual({ cost: 25 });
   expect((await managed.post('/spend/calculate', { model: 'nope', messages: [] })).status).toBe(400);
+});
+
+test('of forty reports that a key asks for at once one runs, a few wait, the others are 503 busy; keys and administrators are served meanwhile', async () => {
+  await using managed = await startManagedGateway();
+  const { member } = await withLedger(managed);
+  let readOn = (): void => undefined;
+  managed.database.reading = new Promise((resolve) => { readOn = resolve; });
+  const statuses: number[] = [];
+  const asked = Array.from({ length: 40 }, async () => {
+    const reply = await managed.get('/spend/logs?start_date=2026-03-01&end_date=2026-03-02', member);
+    statuses.push(reply.status);
+    return reply;
+  });
+  await eventually(() => expect(statuses).toHaveLength(31));
+  expect(new Set(statuses)).toEqual(new Set([503]));
+  expect(managed.database.asked).toHaveLength(1);
+  expect((await managed.get('/key/info', member)).status).toBe(200);
+  const total = managed.get('/global/spend');
+  await eventually(() => expect(managed.database.asked).toHaveLength(2));
+  readOn();
+  expect((await total).status).toBe(200);
+  const replies = await Promise.all(asked);
+  expect(replies.filter(({ status }) => status === 200)).toHaveLength(9);
+  const refused = replies.find(({ status }) => status === 503);
+  expect([refused?.body, refused?.headers.get('retry-after')]).toEqual([{ error: expect.objectContaining({ code: 'busy' }) as unknown }, '2']);
+});
+
+test('a report whose client has left asks the ledger nothing more, and its slot is free again', async () => {
+  await using managed = await startManagedGateway();
+  const { member } = await withLedger(managed);
+  let readOn = (): void => undefined;
+  managed.database.reading = new Promise((resolve) => { readOn = resolve; });
+  const left = new AbortController();
+  const path = '/spend/logs?start_date=2026-03-01&end_date=2026-03-30';
+  const abandoned = fetch(managed.gateway.url + path, { headers: { authorization: `Bearer ${member}` }, signal: left.signal }).catch((error: unknown) => error);
+  await eventually(() => expect(managed.database.asked).toHaveLength(1));
+  left.abort();
+  await abandoned;
+  await eventually(() => expect(managed.gateway.metrics.outcomes.some(({ status }) => status === 499)).toBe(true));
+  readOn();
+  expect((await managed.get('/spend/logs?start_date=2026-03-01&end_date=2026-03-01', member)).status).toBe(200);
+  expect(managed.database.asked).toHaveLength(2);
 });

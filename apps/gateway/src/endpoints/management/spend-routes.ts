@@ -17,8 +17,6 @@ const SUMS = 100;
 const DAY_MS = 86_400_000;
 /** A summary asks the ledger about each day. */
 const MOST_DAYS = 62;
-/** Sums over a long ledger take longer than the look-ups of keys. */
-const SUM_DEADLINE_MS = 10_000;
 
 export const spendRoutes: readonly ManagementRoute[] = [
   defineRoute({ method: 'get', path: '/spend/logs', tag: 'Spend', audience: 'anyone', summary: 'Finished requests, or sums per day where both dates are given (summarize=false: the requests); other than admins see their own key\'s', fields: spendLogsQuery, handle: logs }),
@@ -41,8 +39,8 @@ async function logs(call: Call<typeof spendLogsQuery>): Promise<unknown> {
     ...(user_id === undefined ? {} : { user_id }), ...(team_id === undefined ? {} : { team_id }), ...(request_id === undefined ? {} : { request_id }),
     ...ownOnly(call),
   };
-  if (start_date !== undefined && end_date !== undefined && request_id === undefined && summarize !== false) return call.run((database) => perDay(database, filter), { deadlineMs: SUM_DEADLINE_MS });
-  const { rows, total: count } = await call.run(({ spend }) => spend.logs(filter, { page, size }), { deadlineMs: SUM_DEADLINE_MS });
+  if (start_date !== undefined && end_date !== undefined && request_id === undefined && summarize !== false) return call.report((database, signal) => perDay(database, filter, signal));
+  const { rows, total: count } = await call.report(({ spend }) => spend.logs(filter, { page, size }));
   // The body is LiteLLM's bare list: where it stands among all of them is in headers.
   return new ReplyWithHeaders(rows.map(logView), { 'x-total-count': String(count), 'x-page': String(page), 'x-page-size': String(size) });
 }
@@ -62,7 +60,7 @@ function ownOnly(call: Call<typeof spendLogsQuery>): SpendFilter {
   return { api_key: own };
 }
 
-async function perDay({ spend }: Database, filter: SpendFilter): Promise<unknown[]> {
+async function perDay({ spend }: Database, filter: SpendFilter, signal: AbortSignal): Promise<unknown[]> {
   const { from, to } = filter;
   if (from === undefined || to === undefined) return [];
   if (to.getTime() - from.getTime() > MOST_DAYS * DAY_MS) throw new AppError('invalid_request', '400', `A summary covers at most ${String(MOST_DAYS)} days; ask for less, or for the requests themselves with summarize=false.`, { param: 'start_date' });
@@ -71,9 +69,12 @@ async function perDay({ spend }: Database, filter: SpendFilter): Promise<unknown
     const midnight = new Date((Math.floor(start.getTime() / DAY_MS) + 1) * DAY_MS);
     const end = midnight < to ? midnight : to;
     const day = { ...filter, from: start, to: end };
+    signal.throwIfAborted();
     const sum = await spend.total(day);
     if (sum.requests > 0) {
+      signal.throwIfAborted();
       const models = await spend.sums('model_group', day, SUMS);
+      signal.throwIfAborted();
       const users = await spend.sums('user_id', day, SUMS);
       days.push({
         startTime: start.toISOString().slice(0, 10), spend: sum.spend, requests: sum.requests,
@@ -86,19 +87,20 @@ async function perDay({ spend }: Database, filter: SpendFilter): Promise<unknown
 }
 
 function sums(call: Call<typeof spendSumsQuery>, by: Parameters<Database['spend']['sums']>[0], filter: SpendFilter = {}): ReturnType<Database['spend']['sums']> {
-  return call.run(({ spend }) => spend.sums(by, { ...spanOf(call.fields), ...filter }, call.fields.limit ?? SUMS), { deadlineMs: SUM_DEADLINE_MS });
+  return call.report(({ spend }) => spend.sums(by, { ...spanOf(call.fields), ...filter }, call.fields.limit ?? SUMS));
 }
 
 async function keySums(call: Call<typeof spendSumsQuery>): Promise<{ token: string; key_alias: string | null; key_name: string | null; spend: number; requests: number; total_tokens: number }[]> {
-  return call.run(async ({ spend, access }) => {
+  return call.report(async ({ spend, access }, signal) => {
     const rows = [];
     for (const { of: token, ...sum } of await spend.sums('api_key', spanOf(call.fields), call.fields.limit ?? SUMS)) {
+      signal.throwIfAborted();
       // A deleted key keeps its spend.
       const key = await access.findKey(token);
       rows.push({ token, key_alias: key?.key_alias ?? null, key_name: key?.key_name ?? null, ...sum });
     }
     return rows;
-  }, { deadlineMs: SUM_DEADLINE_MS });
+  });
 }
 
 async function userSums(call: Call<typeof spendUsersQuery>): Promise<unknown> {
@@ -108,7 +110,7 @@ async function userSums(call: Call<typeof spendUsersQuery>): Promise<unknown> {
 }
 
 async function total(call: Call<typeof spendTotalQuery>): Promise<unknown> {
-  const { spend } = await call.run((database) => database.spend.total(spanOf(call.fields)), { deadlineMs: SUM_DEADLINE_MS });
+  const { spend } = await call.report((database) => database.spend.total(spanOf(call.fields)));
   const budget = call.exchange.snapshot.config.litellmSettings['max_budget'];
   return { spend, max_budget: typeof budget === 'number' ? budget : 0 };
 }

@@ -80,3 +80,43 @@ test('a budget is made, changed, shown, listed and deleted', async () => {
   expect(managed.database.budgets.size).toBe(0);
   expect(managed.changed).toEqual([undefined, undefined, undefined]);
 });
+
+test('a budget that keys use is not deleted: they would be without a limit', async () => {
+  await using managed = await startManagedGateway();
+  await managed.post('/budget/new', { budget_id: 'b', max_budget: 5 });
+  const keys = [await managed.post('/key/generate', { budget_id: 'b' }), await managed.post('/key/generate', { budget_id: 'b' })].map(({ body }) => body['key']);
+  const stored = managed.database.snapshot();
+  expect(await managed.post('/budget/delete', { id: 'b' })).toMatchObject({ status: 400, body: { error: { param: 'id', message: expect.stringContaining('used by 2 keys') as string } } });
+  expect(managed.database.snapshot()).toBe(stored);
+  await managed.post('/key/update', { key: keys[0], budget_id: null });
+  expect((await managed.post('/budget/delete', { id: 'b' })).body).toMatchObject({ error: { message: expect.stringContaining('used by 1 key.') as string } });
+  await managed.post('/key/delete', { keys: [keys[1]] });
+  expect((await managed.post('/budget/delete', { id: 'b' })).status).toBe(200);
+});
+
+test('who is promoted to administrator keeps the keys that only it or administrators have seen; the others are blocked', async () => {
+  await using managed = await startManagedGateway();
+  const { redAdmin, member, admin } = await foundCompany(managed);
+  const made = await managed.post('/key/generate', { team_id: 'red', user_id: 'mia', key_alias: 'seen-by-ruth' }, redAdmin);
+  const byAdmin = await managed.post('/key/generate', { user_id: 'mia' }, admin);
+  const rotated = await managed.post('/key/generate', { team_id: 'red', user_id: 'mia' });
+  const { body: seen } = await managed.post('/key/regenerate', { key: rotated.body['key'] }, redAdmin);
+  expect(seen).toMatchObject({ created_by: 'ruth' });
+  const { status, body } = await managed.post('/user/update', { user_id: 'mia', user_role: 'proxy_admin' });
+  expect([status, new Set(body['blocked_keys'] as string[])]).toEqual([200, new Set([made.body['token'], seen['token']])]);
+  for (const key of [made.body['key'], seen['key']]) expect((await managed.get('/key/list', String(key))).status).toBe(401);
+  for (const key of [member, byAdmin.body['key']]) expect((await managed.get('/key/list', String(key))).status).toBe(200);
+  expect(managed.audited.filter(({ action }) => action === 'key.block').map(({ resource }) => resource).toSorted()).toEqual([made.body['token'], seen['token']].map((token) => `key:${String(token)}`).toSorted());
+  // Nothing is left to block; and who is an administrator already is not promoted.
+  expect((await managed.post('/user/update', { user_id: 'mia', user_role: 'proxy_admin_viewer' })).body).not.toHaveProperty('blocked_keys');
+});
+
+test('a user that is made an administrator finds no key of its name that somebody else has seen', async () => {
+  await using managed = await startManagedGateway();
+  const { redAdmin } = await foundCompany(managed);
+  await managed.post('/team/member_add', { team_id: 'red', member: { user_id: 'zoe', role: 'user' } });
+  const { body: made } = await managed.post('/key/generate', { team_id: 'red', user_id: 'zoe' }, redAdmin);
+  managed.database.users.delete('zoe');
+  expect((await managed.post('/user/new', { user_id: 'zoe', user_role: 'proxy_admin', auto_create_key: false })).status).toBe(200);
+  expect(managed.database.keys.get(String(made['token']))?.blocked).toBe(true);
+});

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { AppError } from '@pointsman/errors';
-import type { AccessStore, UserRow } from '@pointsman/database';
+import type { AccessStore, KeyRow, UserRow } from '@pointsman/database';
 import { userDeleteFields, userInfoQuery, userListQuery, userNewFields, userUpdateFields, type FieldsOf } from '@pointsman/schemas';
 import { withinKeyBounds, withKeyDefaults } from './key-defaults.ts';
+import { isAdministrator } from './key-permissions.ts';
 import { keyInfoView, keyRecord, keyRow, newKey } from './key-rows.ts';
 import type { ManagementCall } from './management-call.ts';
 import { defineRoute, type ManagementRoute } from './management-route.ts';
@@ -14,6 +15,8 @@ type Call<Definition> = ManagementCall<FieldsOf<Definition>>;
 
 const LIST_SIZE = 25;
 const MOST_KEYS_SHOWN = 500;
+/** LiteLLM's name of whoever has the master key. */
+const MASTER_USER_ID = 'default_user_id';
 
 export const userRoutes: readonly ManagementRoute[] = [
   defineRoute({ method: 'post', path: '/user/new', tag: 'Users', audience: 'admin', summary: 'Make a user, with a key unless auto_create_key is false', fields: userNewFields, handle: create }),
@@ -35,12 +38,15 @@ async function create(call: Call<typeof userNewFields>): Promise<unknown> {
       throw new AppError('invalid_request', '400', `Key with alias '${key_alias}' already exists. Unique key aliases across all keys are required.`, { param: 'key_alias', type: 'bad_request_error' });
     }
     for (const team of teamIds) if (await access.findTeam(team) === undefined) throw new AppError('not_found', '404', `Team not found, passed team id: ${team}.`, { param: 'teams' });
+    // Keys may name a user before there is one.
+    const blocked = isAdministrator(fields.user_role) ? await blockForeignKeys(call, access, id) : [];
     const user = await access.insertUser({ ...userRow(id, fields, call.now), teams: teamIds });
     for (const team of teamIds) await setMembership(access, { teamId: team, userId: id, isMember: true });
     // LiteLLM gives the first key of a user the user's models; its budget and limits stay with the user, where they count for all keys together.
     const keyFields = withinKeyBounds(withKeyDefaults({ user_id: id, team_id, key_alias, duration, models: fields.models }, settings), settings, { fill: true, now: call.now });
-    return { user, key: key === undefined ? undefined : await access.insertKey(keyRow(key, keyFields, call)) };
+    return { user, blocked, key: key === undefined ? undefined : await access.insertKey(keyRow(key, keyFields, call)) };
   });
+  auditBlocked(call, made.blocked);
   call.audit('user.create', `user:${id}`, { after: made.user });
   if (made.key !== undefined) call.audit('key.create', `key:${made.key.token}`, { after: keyRecord(made.key) });
   call.context.accessChanged(undefined);
@@ -49,16 +55,45 @@ async function create(call: Call<typeof userNewFields>): Promise<unknown> {
 
 async function update(call: Call<typeof userUpdateFields>): Promise<unknown> {
   const { user_id: named, ...fields } = call.fields;
-  const { before, row } = await call.run(async ({ access }) => {
+  const { before, row, blocked } = await call.run(async ({ access }) => {
     const found = named === undefined || named === null ? await byEmail(access, fields.user_email) : await access.findUser(named);
     if (found === undefined) throw userNotFound(named ?? fields.user_email ?? '');
-    const changed = await access.updateUser(found.user_id, { ...userChange(fields, call.now), updated_at: call.now });
+    const change = userChange(fields, call.now);
+    const isPromoted = !isAdministrator(found.user_role) && isAdministrator(change.user_role);
+    // Before, so that no such key is an administrator's for a moment; and after, for one that was made meanwhile.
+    const early = isPromoted ? await blockForeignKeys(call, access, found.user_id) : [];
+    const changed = await access.updateUser(found.user_id, { ...change, updated_at: call.now });
     if (changed === undefined) throw userNotFound(found.user_id);
-    return { before: found, row: changed };
+    return { before: found, row: changed, blocked: isPromoted ? [...early, ...await blockForeignKeys(call, access, found.user_id)] : [] };
   });
+  auditBlocked(call, blocked);
   call.audit('user.update', `user:${row.user_id}`, difference(before, row));
   call.context.accessChanged(undefined);
-  return { user_id: row.user_id, data: userView(row) };
+  return { user_id: row.user_id, data: userView(row), ...(blocked.length === 0 ? {} : { blocked_keys: blocked.map(({ token }) => token) }) };
+}
+
+/**
+ * Blocks the keys of a user that somebody else has seen: made or last rotated by neither the user nor an administrator. They would carry the user's new role.
+ * Returns those that were not blocked before.
+ */
+async function blockForeignKeys(call: ManagementCall<unknown>, access: AccessStore, userId: string): Promise<KeyRow[]> {
+  const foreign: KeyRow[] = [];
+  const isTrusted = new Map<string, boolean>([[userId, true], [call.author, true], [MASTER_USER_ID, true]]);
+  for (let page = 1; ; page += 1) {
+    const { rows, total } = await access.listKeys({ user_id: userId }, { page, size: MOST_KEYS_SHOWN });
+    for (const key of rows) {
+      const maker = key.created_by ?? '';
+      if (!isTrusted.has(maker)) isTrusted.set(maker, isAdministrator((await access.findUser(maker))?.user_role));
+      if (isTrusted.get(maker) !== true && !key.blocked) foreign.push(key);
+    }
+    if (rows.length === 0 || page * MOST_KEYS_SHOWN >= total) break;
+  }
+  for (const { token } of foreign) await access.updateKey(token, { blocked: true, updated_at: call.now, updated_by: call.author });
+  return foreign;
+}
+
+function auditBlocked(call: ManagementCall<unknown>, keys: readonly KeyRow[]): void {
+  for (const { token } of keys) call.audit('key.block', `key:${token}`, { before: { blocked: false }, after: { blocked: true } });
 }
 
 async function remove(call: Call<typeof userDeleteFields>): Promise<unknown> {
