@@ -203,7 +203,11 @@ class Connection implements RedisConnection {
     pending.done = undefined;
     if (!(reply instanceof ReplyError)) return done?.(null, reply);
     // A master that became a replica refuses writes: connect anew, which finds the new one.
-    if (reply.message.startsWith('READONLY')) this.#client.disconnect(true);
+    if (reply.message.startsWith('READONLY') && this.#stream !== undefined) {
+      this.#lastError = reply.message;
+      this.#becomeAway();
+      this.#client.disconnect(true);
+    }
     done?.(asKnown(reply), undefined);
   }
 

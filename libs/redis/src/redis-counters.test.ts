@@ -147,6 +147,26 @@ test('places of requests that end while Redis is frozen come back with it', asyn
   expect((await settledThrough(own, { breaks: () => own.freeze(), mends: () => own.thaw() })).leases).toBe(0);
 });
 
+test('places whose end, or whose beginning, was sent and never answered come back too', async () => {
+  await using own = await startRedis();
+  const pause = (): Promise<unknown> => own.command('CLIENT', 'PAUSE', '600000', 'WRITE');
+  const unpause = (): Promise<unknown> => own.command('CLIENT', 'UNPAUSE');
+  // What was used of a window is not sent twice: it may have been counted.
+  expect(await settledThrough(own, { breaks: pause, mends: unpause })).toEqual({ leases: 0, tokens: 300 });
+
+  await using connection = connectRedis({ url: own.url, commandTimeoutMs: 200 });
+  await connection.whenReady();
+  const counters = createRedisCounters(connection);
+  await pause();
+  await expect(counters.reserve(parallelAndTokens('key:1', 'unanswered'))).rejects.toThrow(RedisUnavailableError);
+  await unpause();
+  await own.command('ZADD', 'pm:{key:1}:p:parallel', '99999999999999', 'unanswered');
+  await connection.whenReady(AbortSignal.timeout(20_000));
+  await eventually(() => counters.probe());
+  await connection.call('PING');
+  expect(await own.command('ZCARD', 'pm:{key:1}:p:parallel')).toBe(0);
+});
+
 test('a Redis without memory takes places back', async () => {
   await using own = await startRedis({ settings: ['--maxmemory-policy', 'noeviction'] });
   const limit = (bytes: string) => () => own.command('CONFIG', 'SET', 'maxmemory', bytes);
@@ -197,7 +217,8 @@ test('a key of another type or without numbers in it stops nobody: its counter b
   const all = (scope: string): readonly ScopeChecks[] => checks.map((own) => ({ ...own, scope }));
   const standing = { allowed: true, standings: [{ remaining: 4 }, { remaining: 4 }, { remaining: 4 }] };
   for (const kind of ['w:requests', 'p:parallel', 'b:spend']) await redis.command('SET', `pm:{key:wrong}:${kind}`, 'mine');
-  for (const field of ['c', 's']) await redis.command('HSET', `pm:{key:odd}:${field === 'c' ? 'w:requests' : 'b:spend'}`, field, 'x', 'e', '99999999999999');
+  await redis.command('HSET', 'pm:{key:odd}:w:requests', 'c', 'x', 'e', '99999999999999');
+  await redis.command('HSET', 'pm:{key:odd}:b:spend', 's', '5');
   const answers = await Promise.all(['key:wrong', 'key:odd', 'key:right'].map((scope) => counters.reserve(all(scope))));
   expect(answers).toMatchObject([standing, standing, standing]);
   const [wrong] = answers;
@@ -216,4 +237,39 @@ test('a server that answers PING and refuses the script fails the probe, and say
   await expect(counters.probe()).rejects.toThrow(/NOPERM.*evalsha/);
   await redis.command('ACL', 'SETUSER', 'unscripted', '+@scripting');
   await counters.probe();
+});
+
+test('a budget whose settlement failed gives its reservation back, and what was spent counts once, by the seed', async () => {
+  await using own = await startRedis();
+  await using connection = connectRedis({ url: own.url, commandTimeoutMs: 5_000 });
+  await connection.whenReady();
+  const counters = createRedisCounters(connection);
+  const scopesOf = (amount: number, seed: number): readonly ScopeChecks[] => [{ scope: 'key:1', checks: [{ kind: 'budget', name: 'spend', limit: 10, amount, seed, keepMs: 3_600_000 }] }];
+  const reservation = await reserved(counters, scopesOf(4, 0));
+  await own.command('REPLICAOF', '127.0.0.1', '1');
+  await counters.settle(scopesOf(4, 0), reservation, [{ scope: 'key:1', name: 'spend', amount: 0.5 }]);
+  await connection.call('PING').catch(() => undefined);
+  await own.command('REPLICAOF', 'NO', 'ONE');
+  await connection.whenReady(AbortSignal.timeout(20_000));
+  expect(await counters.reserve(scopesOf(0, 0.5))).toMatchObject({ allowed: true, standings: [{ remaining: 5.5 }] });
+  await counters.probe();
+  expect(await counters.reserve(scopesOf(0, 0.5))).toMatchObject({ allowed: true, standings: [{ remaining: 9.5 }] });
+});
+
+test('no more than 10,000 settlements wait for Redis, and those that came last', async () => {
+  await using own = await startRedis();
+  await using connection = connectRedis({ url: own.url, commandTimeoutMs: 10_000 });
+  await connection.whenReady();
+  const counters = createRedisCounters(connection);
+  const all = Array.from({ length: 10_050 }, (_, index) => [{ scope: 'key:1', checks: [{ kind: 'parallel', name: 'parallel', limit: Infinity, lease: `l${String(index)}`, leaseMs: 3_600_000 }] }] as const);
+  const reservations = await Promise.all(all.map((scopes) => reserved(counters, scopes)));
+  await own.command('REPLICAOF', '127.0.0.1', '1');
+  await Promise.all(all.map((scopes, index) => counters.settle(scopes, reservations[index] as Reservation, [])));
+  await connection.call('PING').catch(() => undefined);
+  await own.command('REPLICAOF', 'NO', 'ONE');
+  await connection.whenReady(AbortSignal.timeout(20_000));
+  for (let probe = 0; probe < 6; probe += 1) await counters.probe();
+  await connection.call('PING');
+  expect(await own.command('ZCARD', 'pm:{key:1}:p:parallel')).toBe(50);
+  expect(await own.command('ZSCORE', 'pm:{key:1}:p:parallel', 'l49')).not.toBeNull();
 });

@@ -25,7 +25,7 @@ interface Settlement {
   readonly key: string;
   /** The lease that ends; undefined for a correction, which is in `words`. */
   readonly lease: string | undefined;
-  readonly words: string;
+  words: string;
   /** After so many milliseconds there is nothing left to settle: the lease or the window is over by itself. */
   readonly lastsMs: number;
   /** Monotonic; 0 while it has not failed. */
@@ -93,8 +93,8 @@ const MAX_RESENT_AT_ONCE = 2_000;
  *
  * `settle` returns a promise that never rejects, the same one for all settles of a turn: it resolves once the corrections have been handed to the socket.
  * What Redis refused, or was not sent, is kept and sent again by `probe`. Of what was sent and never answered only the leases are: ending one twice does
- * nothing, but to correct an amount twice would count it twice. Such windows end by themselves, reserved USD after 15 to 30 minutes, and the spent amount is
- * raised to the database's when a later reservation brings a `seed` above it.
+ * nothing, but to correct an amount twice would count it twice. Such windows end by themselves, and reserved USD after 15 to 30 minutes. USD spent are never
+ * sent again: the spent amount is raised to the database's when a later reservation brings a `seed` above it.
  */
 export function createRedisCounters(connection: RedisConnection, options: RedisCountersOptions = {}): RedisLimitCounters {
   return new RedisCounters(connection, options.renewEveryMs ?? RENEW_EVERY_MS);
@@ -262,7 +262,10 @@ class RedisCounters implements RedisLimitCounters {
   }
 
   #keep(settlement: Settlement): void {
-    if (settlement.failedAt === 0) settlement.failedAt = performance.now();
+    if (settlement.failedAt === 0) {
+      settlement.failedAt = performance.now();
+      settlement.words = withoutSpend(settlement.words);
+    }
     this.#failed.add(settlement);
     if (this.#failed.size <= MAX_FAILED) return;
     for (const oldest of this.#failed) {
@@ -393,6 +396,12 @@ function settlementOf(scope: string, check: LimitCheck, { first, second, amount 
       return { scope, key, lease: undefined, words, lastsMs: BUDGET_LASTS_MS, failedAt: 0 };
     }
   }
+}
+
+/** What was spent comes back with the seed of later reservations, perhaps before this is sent again: then it must not be added once more. */
+function withoutSpend(words: string): string {
+  if (!words.startsWith(' b ')) return words;
+  return words.split(' ').with(5, '0').join(' ');
 }
 
 /** Redis said no before the script's first write: not now (`connectRedis` keeps the reply as the cause), or not for this user. */

@@ -265,3 +265,21 @@ test.each(['team}:{other', '__proto__', '\ud800', 'a b'])('an id of any characte
   expect(refused(principal).status).toBe(429);
   expect(principal.limits?.scopes[0]?.scope).not.toMatch(/[{}]/);
 });
+
+test('places that all replicas share are lent for half a minute and renewed; those in memory as long as a request may last', () => {
+  const lent: unknown[] = [];
+  const shared: LimitCounters = {
+    reserve: (scopes) => {
+      lent.push(...scopes.flatMap(({ checks }) => checks));
+      return { allowed: true, standings: [], token: undefined };
+    },
+    settle: () => undefined,
+  };
+  setUp({ shared }).admitted(key({ max_parallel_requests: 1 }));
+  expect(lent).toMatchObject([{ kind: 'parallel', leaseMs: 30_000 }]);
+  const { admitted, refused } = setUp();
+  const principal = key({ max_parallel_requests: 1 });
+  admitted(principal);
+  clock.advance(1_800_000);
+  expect(refused(principal).status).toBe(429);
+});

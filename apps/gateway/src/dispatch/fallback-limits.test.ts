@@ -58,7 +58,7 @@ test('a limit of a fallback group holds: the walk goes on to the next, and when 
 });
 
 test('a budget of a fallback group is charged with what was used there', async () => {
-  const { gateway, asked } = await start({ model_max_budget: { second: { max_budget: 30 } } });
+  const { gateway, asked } = await start({ model_max_budget: { second: { max_budget: 30, budget_duration: null } } });
   await using _gateway = gateway;
   expect((await gateway.chat()).status).toBe(200);
   await eventually(() => expect(asked.map(({ group, settled }) => [group, settled])).toEqual([

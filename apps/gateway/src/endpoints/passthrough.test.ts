@@ -165,7 +165,7 @@ function keysWith(change: Change, more: Parameters<typeof keyAccess>[1] = {}): K
 test.each<[string, KeyStore]>([
   ['a budget', keysWith({ max_budget: 0.00001 })],
   ['a token limit', keysWith({ tpm_limit: 10 })],
-  ['a budget for one model', keysWith({ model_max_budget: { chat: { max_budget: 1 } } })],
+  ['a budget for one model', keysWith({ model_max_budget: { chat: { max_budget: 1, budget_duration: null } } })],
   ['a token limit for one model', keysWith({ model_tpm_limit: { chat: 5 } })],
   ['a budget row', keysWith({}, { budget: budgetRow({ max_budget: 1 }) })],
   ['a team with a budget', keysWith({ team_id: 't1' }, { team: teamRow({ max_budget: 1 }) })],

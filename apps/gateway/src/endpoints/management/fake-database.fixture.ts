@@ -19,6 +19,8 @@ export class FakeDatabase implements Database {
   readonly ledger: SpendLog[] = [];
   /** Filters that the ledger was asked with. */
   readonly asked: SpendFilter[] = [];
+  /** Spend per model of every key. */
+  modelSpend: KeyAccess['model_spend'] = [];
   /** Sums that have begun wait for this. */
   reading: Promise<void> = Promise.resolve();
   readonly audit = { append: () => Promise.resolve(0), read: () => Promise.resolve({ rows: [], cursor: undefined }) };
@@ -108,8 +110,6 @@ export class FakeDatabase implements Database {
   close(): Promise<void> {
     return Promise.resolve();
   }
-
-  modelSpend: KeyAccess['model_spend'] = [];
 
   #access(token: string): KeyAccess | undefined {
     const old = this.rotated.get(token);
