@@ -10,6 +10,7 @@ export interface PodPlaces {
 
 export interface PodApp {
   readonly name: string;
+  readonly nodeFlags?: readonly string[];
   /** What it adds to the environment it inherits; a variable the caller has set wins. */
   readonly env: (places: PodPlaces) => Readonly<Record<string, string>>;
 }
@@ -18,6 +19,7 @@ export interface PodApp {
 export const POD_APPS: readonly PodApp[] = [
   {
     name: 'gateway',
+    nodeFlags: ['--max-semi-space-size=8'],
     env: ({ home, configFile, masterKey, host, port }) => ({
       HOST: host, PORT: String(port), CONFIG_PATH: configFile, LITELLM_MASTER_KEY: masterKey,
       MODELS_DIR: `${home}/models`, RUN_DIR: `${home}/run`, POINTSMAN_HOME: home, OBJECT_STORE_URL: `file://${home}/objects`,

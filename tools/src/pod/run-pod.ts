@@ -97,7 +97,7 @@ export async function runPod({ root, env, config, verbose }: RunPodOptions): Pro
     const pinned = Object.fromEntries(Object.entries(own).filter(([name]) => PINNED.has(name)));
     const appEnv = { ...own, ...env, ...pinned };
     processes.push(startPodProcess({
-      name: app.name, entry, env: appEnv, logFile: join(home, 'logs', `${app.name}.log`),
+      name: app.name, entry, env: appEnv, ...(app.nodeFlags === undefined ? {} : { nodeFlags: app.nodeFlags }), logFile: join(home, 'logs', `${app.name}.log`),
       onLine: (line) => {
         const url = listeningUrl(line);
         if (url !== undefined && !ready.has(app.name)) {
