@@ -1,1 +1,0 @@
-export type { HeldLock, LockService } from './lock.ts';
