@@ -4,6 +4,9 @@ const TWO_32 = 2 ** 32;
 /** What has one byte for its length is shorter. */
 const ONE_BYTE = 128;
 
+/** The value of a lower-case hex digit by its character code. A table, because whether a digit of an id is a letter is what no processor can foretell. */
+const HEX_VALUES = Uint8Array.from({ length: ONE_BYTE }, (_, code) => (code >= 48 && code <= 57 ? code - 48 : code >= 97 && code <= 102 ? code - 87 : 0));
+
 /** Attributes of a span and items of a list are `KeyValue` and `AnyValue` of opentelemetry/proto/common/v1/common.proto. */
 type AnyValue = string | number | boolean | readonly unknown[];
 
@@ -152,9 +155,7 @@ export class ProtobufWriter {
     let at = this.position;
     buffer[at++] = bytes;
     for (let index = 0; index < digits.length; index += 2) {
-      const high = digits.charCodeAt(index);
-      const low = digits.charCodeAt(index + 1);
-      buffer[at++] = ((high <= 57 ? high - 48 : high - 87) << 4) | (low <= 57 ? low - 48 : low - 87);
+      buffer[at++] = ((HEX_VALUES[digits.charCodeAt(index)] ?? 0) << 4) | (HEX_VALUES[digits.charCodeAt(index + 1)] ?? 0);
     }
     this.position = at;
   }

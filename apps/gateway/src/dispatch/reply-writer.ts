@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { AppError } from '@pointsman/errors';
 import type { Exchange } from '../http/exchange.ts';
 import { sendError } from '../http/send-error.ts';
@@ -47,7 +48,7 @@ export class ReplyWriter {
     const bytes = Buffer.byteLength(text);
     headers.push('content-length', String(bytes));
     res.writeHead(200, headers);
-    res.end(text, encodingOf(text, bytes));
+    endInOneWrite(res, text, encodingOf(text, bytes));
     this.#tap?.json(text);
   }
 
@@ -136,6 +137,22 @@ function chunkOf(text: string, bytes: number): string {
 /** Text that takes a byte per character in UTF-8 is ASCII, and is written without being encoded. */
 function encodingOf(text: string, bytes: number): 'latin1' | 'utf8' {
   return bytes === text.length ? 'latin1' : 'utf8';
+}
+
+/**
+ * Ends a reply whose length the head has said. `res.end(text)` hands the socket an empty second chunk, which turns one plain write into a gathered one;
+ * when all is written before `end` is called, there is none.
+ */
+function endInOneWrite(res: ServerResponse, text: string, encoding: BufferEncoding): void {
+  const { socket } = res;
+  if (socket === null || socket.writableCorked > 0) {
+    res.end(text, encoding); // an earlier reply on this connection is still being written, or is gone
+    return;
+  }
+  socket.cork();
+  res.write(text, encoding);
+  socket.uncork();
+  res.end();
 }
 
 /** Model names come from the configuration and may hold what a header must not: anything outside printable ASCII is percent-encoded. */
