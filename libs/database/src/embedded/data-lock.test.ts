@@ -1,16 +1,27 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { temporaryDirectory } from '@pointsman/testing';
 
 const script = new URL('./data-lock.ts', import.meta.url).href;
 
+const started = new Set<ChildProcess>();
+
+afterEach(() => {
+  // Left alone they would keep the test runner waiting for ever.
+  for (const child of started) child.kill('SIGKILL');
+  started.clear();
+});
+
 /** A process that tries to take the folder, says whether it got it, and stays. */
 async function claimant(folder: string): Promise<{ got: boolean; end(): Promise<void> }> {
-  const child = spawn(process.execPath, ['--input-type=module', '-e', `import { lockFolder } from ${JSON.stringify(script)}; console.log(await lockFolder(${JSON.stringify(folder)})); setInterval(() => {}, 1000)`], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [chunk] = await once(child.stdout, 'data') as [Buffer];
+  const child = spawn(process.execPath, ['--input-type=module', '-e', `import { lockFolder } from ${JSON.stringify(script)}; process.stdout.write(String(await lockFolder(${JSON.stringify(folder)}))); setInterval(() => {}, 1000)`], { stdio: ['ignore', 'pipe', 'pipe'] });
+  started.add(child);
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => { said += text; });
+  const [chunk] = await Promise.race([once(child.stdout, 'data') as Promise<[Buffer]>, once(child, 'exit').then(() => Promise.reject(new Error(said)))]);
   return {
     got: chunk.toString().trim() === 'true',
     end: async () => {
