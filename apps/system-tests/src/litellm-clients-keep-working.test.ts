@@ -282,7 +282,7 @@ describe('configuration files of LiteLLM', () => {
 
   const SERVED: readonly (readonly [string, readonly string[], readonly string[]])[] = [
     ['load-balancing-with-weights', ['chat'], ['router_settings.retry_policy.DefaultRetries']],
-    ['redis-cache', ['embed'], ['litellm_settings.cache', 'litellm_settings.cache_params', 'router_settings.redis_host']],
+    ['redis-cache', ['embed'], ['litellm_settings.cache_params.host', 'router_settings.redis_host']],
     ['tag-routing', ['chat'], ['model_list[1].litellm_params.tag_regex']],
     ['guardrails-and-mcp', [], ['guardrails', 'mcp_servers', 'search_tools']],
     ['database-and-budgets', [], ['general_settings.database_url', 'litellm_settings.max_budget']],
