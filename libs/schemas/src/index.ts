@@ -13,3 +13,7 @@ export * from './management/team-fields.ts';
 export * from './management/user-fields.ts';
 export * from './management/budget-fields.ts';
 export * from './management/spend-fields.ts';
+export { manifestFileSchema, modelManifestSchema, modelNameSchema, modelVersionSchema, type ModelManifest } from './records/model-manifest.ts';
+export { releaseSchema, type Release } from './records/release.ts';
+export { gatewayReportSchema, servedModelSchema, type GatewayReport, type ServedModel } from './records/gateway-report.ts';
+export { syncHealthSchema, type SyncHealth } from './records/sync-health.ts';

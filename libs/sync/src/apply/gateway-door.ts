@@ -1,0 +1,9 @@
+import type { GatewayReport } from '@pointsman/schemas';
+
+/** How a sidecar talks to the gateway of its pod: what do you serve, and look again. */
+export interface GatewayDoor {
+  /** What the gateway says it serves; undefined when no gateway runs (not started yet, or gone). Rejects when it cannot be asked. */
+  report(signal: AbortSignal): Promise<GatewayReport | undefined>;
+  /** Tells it to read its files again; says nothing about what came of it. False when there is nobody to tell. */
+  nudge(signal: AbortSignal): Promise<boolean>;
+}
