@@ -326,6 +326,7 @@ export async function startFakeGateway(yaml: string, options: FakeGatewayOptions
       onAttemptEnd: ({ configured }, outcome) => void attempts.push(`${configured.id} ${outcome}`),
     },
     reloadReport: () => ({ config_revision: null, applied_at: null, models: [], warnings: [] }),
+    reload: () => Promise.resolve(),
   };
   const server = createServer(createRequestListener(context));
   server.listen(0, '127.0.0.1');

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { readSettings, setting, telemetryVariables } from '@pointsman/service';
 import { z } from 'zod';
 
@@ -32,8 +32,8 @@ export interface GatewaySettings {
   readonly configPath: string;
   /** `llm_candidates.json` beside the config, or `LLM_CANDIDATES_PATH`. */
   readonly candidatesPath: string | undefined;
-  /** `degraded-mode.yaml`; one that is not there means its defaults. */
-  readonly degradedModePath: string;
+  /** `DEGRADED_MODE_PATH`; undefined: `degraded-mode.yaml` beside the config. One that is not there means its defaults. */
+  readonly degradedModePath: string | undefined;
   /** `postgres://…`; `embedded`: a database of this machine under `home`; `none`: no keys but the master key. */
   readonly database: { readonly kind: 'postgres'; readonly url: string } | { readonly kind: 'embedded' | 'none' };
   /** Undefined: limits and cache in the memory of this process. */
@@ -68,7 +68,7 @@ export function readGatewaySettings(env: Readonly<Record<string, string | undefi
     host: read.HOST,
     port: read.PORT,
     configPath,
-    degradedModePath: read.DEGRADED_MODE_PATH === undefined ? join(dirname(configPath), 'degraded-mode.yaml') : resolve(read.DEGRADED_MODE_PATH),
+    degradedModePath: read.DEGRADED_MODE_PATH === undefined ? undefined : resolve(read.DEGRADED_MODE_PATH),
     database: databaseOf(read.DATABASE_URL),
     redisUrl: read.REDIS_URL,
     candidatesPath: read.LLM_CANDIDATES_PATH === undefined ? undefined : resolve(read.LLM_CANDIDATES_PATH),

@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { parseGatewayConfig, type ParsedGatewayConfig } from '@pointsman/gateway-config';
+import { DEFAULT_DEGRADED_MODE, parseDegradedMode, parseGatewayConfig, type ConfigTexts } from '@pointsman/gateway-config';
 import { LiveValue } from '@pointsman/live-value';
 import { loadPriceMap } from '@pointsman/pricing';
 import { providerIds, UpstreamPools } from '@pointsman/providers';
@@ -22,7 +22,9 @@ import { GatewayMetrics } from './record/gateway-metrics.ts';
 import { openRecords } from './record/open-records.ts';
 import type { GatewaySettings } from './settings.ts';
 import { adoptSettings, compileSnapshot, emptySnapshot, type SnapshotParts } from './snapshot/compile-snapshot.ts';
-import { followConfig } from './snapshot/follow-config.ts';
+import { createAppliedFile } from './snapshot/applied-file.ts';
+import { followConfig, type CheckedConfig } from './snapshot/follow-config.ts';
+import { readGeneration } from './snapshot/read-generation.ts';
 import { openGatewayState } from './state/open-gateway-state.ts';
 import { version } from './version.ts';
 
@@ -64,16 +66,21 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
       logger.oncePerState(`strategy ${strategy}`).change(problem, 'error', 'strategy failed, default order used', { strategy, problem, reason: cause });
     },
   };
-  const parse = (question: Pick<Parameters<typeof parseGatewayConfig>[0], 'files' | 'candidates'>): ParsedGatewayConfig => parseGatewayConfig({
-    ...question, env: settings.env, providerIds: servedProviders, implementedStrategies: new Set<string>(strategyNames),
-    providerOfModel: (model) => parts.prices.get(model)?.provider,
+  const parse = (texts: ConfigTexts): CheckedConfig => ({
+    degradedMode: texts.degradedMode === undefined ? DEFAULT_DEGRADED_MODE : parseDegradedMode(texts.degradedMode),
+    ...parseGatewayConfig({
+      ...texts, env: settings.env, providerIds: servedProviders, implementedStrategies: new Set<string>(strategyNames),
+      providerOfModel: (model) => parts.prices.get(model)?.provider,
+    }),
   });
-  const live = new LiveValue(emptySnapshot(parse({ files: EMPTY_CONFIG }).config), (snapshot) => snapshot.close());
+  const live = new LiveValue(emptySnapshot(parse({ files: [{ path: 'none', text: EMPTY_CONFIG }] }).config), (snapshot) => snapshot.close());
 
   const generated = settings.masterKey === undefined ? await generatedMasterKey(settings.home) : undefined;
   const fallbackKey = settings.masterKey ?? generated?.key ?? '';
   const master = new LiveKeyStore(new MasterKeyStore(fallbackKey));
-  const state = await openGatewayState({ settings, master, clock, logger, metrics });
+  // What holds without Redis and Postgres must be known before they are asked; whether the file is right is told when the configuration is read.
+  const degradedMode = await readGeneration(settings).then(({ degradedMode: text }) => parse({ files: [{ path: 'none', text: EMPTY_CONFIG }], degradedMode: text }).degradedMode).catch(() => DEFAULT_DEGRADED_MODE);
+  const state = await openGatewayState({ settings, degradedMode, master, clock, logger, metrics });
   const { database, redis, keys, limits } = state;
   const records = await openRecords({ database, home: settings.home, pod: settings.telemetry.POD_NAME ?? hostname(), clock, logger, metrics: telemetry.metrics });
   const cacheState = logger.oncePerState('cache');
@@ -82,17 +89,21 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
     onProblem: (problem, cause) => cacheState.change(problem ?? 'well', problem === undefined ? 'info' : 'warn', problem === undefined ? 'cache is well again' : 'cache has a problem', { problem, reason: cause }),
   });
 
+  const pidFile = join(settings.runDir, 'gateway.pid');
+  const applied = createAppliedFile({ runDir: settings.runDir, pid: process.pid, logger });
   const follower = followConfig({
-    beside: { path: settings.degradedModePath, check: () => state.degradedMode.check() },
-    configPath: settings.configPath, candidatesPath: settings.candidatesPath, pollMs: settings.configPollMs, live, logger, metrics, now: () => clock.now(),
-    parse: (files, candidates) => parse({ files, ...(candidates === undefined ? {} : { candidates }) }),
+    ...settings, pollMs: settings.configPollMs, live, logger, metrics, now: () => clock.now(),
+    parse,
     compile: ({ config }) => compileSnapshot(config, parts),
-    adopt: (snapshot) => {
+    adopt: (snapshot, checked) => {
       adoptSettings(snapshot, parts);
       const { revision } = live.current;
       if (snapshot.revision !== revision) records.audit.record({ actor: 'system:config', action: 'config.reload', resource: `config:${snapshot.revision}`, before: { revision: revision === '' ? null : revision }, after: { revision: snapshot.revision } });
       master.replace(new MasterKeyStore(snapshot.config.masterKey ?? fallbackKey));
+      state.setDegradedMode(checked.degradedMode);
     },
+    models: () => ({ models: [] }),
+    onReport: (report) => applied.write(report),
   });
   const context: GatewayContext = {
     live, gate, telemetry, metrics, keys, limits, cache, database, pools, breakers, prices: parts.prices, audit: records.audit, book: records.book,
@@ -106,6 +117,7 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
       onAttemptEnd: (deployment, outcome) => metrics.attemptEnded(deployment, outcome),
     },
     reloadReport: () => follower.report(),
+    reload: (reason) => follower.reload(reason),
   };
   await follower.reload('start');
   if (generated?.created === true && live.current.config.masterKey === undefined) {
@@ -115,7 +127,6 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
   const { server, url, port } = await listen(createRequestListener(context), {
     host: settings.host, port: settings.port, headersTimeoutMs: settings.requestHeadersTimeoutMs, bodyTimeoutMs: settings.requestBodyTimeoutMs,
   });
-  const pidFile = join(settings.runDir, 'gateway.pid');
   await mkdir(settings.runDir, { recursive: true }).then(() => writeFile(pidFile, `${String(process.pid)}\n`)).catch((error: unknown) => {
     logger.warn('pid file not written: config-sync cannot signal this gateway', { path: pidFile, reason: error });
   });
@@ -146,7 +157,7 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
       await state.close();
       live.close();
       await pools.close();
-      await rm(pidFile, { force: true }).catch(() => undefined);
+      await Promise.all([pidFile, applied.path].map((path) => rm(path, { force: true }).catch(() => undefined)));
     },
   };
 }

@@ -3,7 +3,7 @@ import { Agent, request } from 'undici';
 import { expect, test } from 'vitest';
 import { startBilledUpstream, USD_PER_TOKEN } from './billed-upstream.ts';
 import { question, startGatewayUnderTest, type GatewayUnderTest } from './gateway-under-test.ts';
-import { admin, createKey } from './shared-state.ts';
+import { createKey, untilDatabase } from './shared-state.ts';
 
 const KILLS = 20;
 /** Finished requests between two kills. */
@@ -51,7 +51,7 @@ test('kill -9 under load, twenty times: every finished request is in the ledger,
   let key: string | undefined;
   const start = async (): Promise<GatewayUnderTest> => {
     const gateway = await startGatewayUnderTest({ config, env });
-    await eventually(async () => expect((await admin(gateway, '/key/list')).status).toBe(200), { timeoutMs: 60_000 });
+    await untilDatabase(gateway);
     return gateway;
   };
   for (let life = 0; life < KILLS; life += 1) {

@@ -1,7 +1,7 @@
-import { eventually, startPostgres, type RunningPostgres } from '@pointsman/testing';
+import { startPostgres, type RunningPostgres } from '@pointsman/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { MASTER_KEY, startGatewayUnderTest, type GatewayUnderTest } from './gateway-under-test.ts';
-import { admin, createKey } from './shared-state.ts';
+import { admin, createKey, untilDatabase } from './shared-state.ts';
 
 let postgres: RunningPostgres;
 let gateway: GatewayUnderTest;
@@ -30,7 +30,7 @@ const MANAGED = /^\/(key|team|user|budget)\//;
 beforeAll(async () => {
   postgres = await startPostgres();
   gateway = await startGatewayUnderTest({ config: { model_list: [{ model_name: 'm', litellm_params: { model: 'simulated/swift' } }] }, env: { DATABASE_URL: postgres.url } });
-  await eventually(async () => expect((await admin(gateway, '/key/list')).status).toBe(200), { timeoutMs: 60_000 });
+  await untilDatabase(gateway);
   for (const [path, body] of [['/team/new', { team_id: 'ours' }], ['/team/new', { team_id: 'theirs' }], ['/user/new', { user_id: 'somebody', auto_create_key: false }], ['/budget/new', { budget_id: 'small', max_budget: 1 }]] as const) {
     expect(await admin(gateway, path, body)).toMatchObject({ status: 200 });
   }

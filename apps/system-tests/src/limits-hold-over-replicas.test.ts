@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startBilledUpstream, USD_PER_TOKEN, type BilledUpstream } from './billed-upstream.ts';
 import { question, startGatewayUnderTest, type GatewayUnderTest } from './gateway-under-test.ts';
 import { readUntil } from './read-until.ts';
-import { admin, createKey, startSharedState, type SharedState } from './shared-state.ts';
+import { admin, createKey, type SharedState, startSharedState, untilDatabase } from './shared-state.ts';
 
 const REPLICAS = 3;
 /** What one `whole` reply costs. */
@@ -18,7 +18,7 @@ beforeAll(async () => {
   const config = { model_list: provider.modelList, router_settings: { num_retries: 0 } };
   gateways = await Promise.all(Array.from({ length: REPLICAS }, () => startGatewayUnderTest({ config, env: state.env })));
   // Each has its database before the first key is made.
-  await Promise.all(gateways.map((gateway) => eventually(async () => expect((await admin(gateway, '/key/list')).status).toBe(200), { timeoutMs: 60_000 })));
+  await Promise.all(gateways.map(untilDatabase));
 }, 120_000);
 
 afterAll(async () => {

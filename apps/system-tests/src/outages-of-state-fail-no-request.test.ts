@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { startBilledUpstream } from './billed-upstream.ts';
 import { question, startGatewayUnderTest, type GatewayUnderTest } from './gateway-under-test.ts';
 import { readUntil } from './read-until.ts';
-import { admin, createKey, startSharedState } from './shared-state.ts';
+import { createKey, startSharedState, untilDatabase } from './shared-state.ts';
 
 /** Long enough that caches of seconds would be found out. */
 const KILLED_MS = 30_000;
@@ -36,7 +36,7 @@ test('Redis and PostgreSQL killed and frozen under load: no known key is refused
   await using state = await startSharedState();
   await using provider = await startBilledUpstream();
   await using gateway = await startGatewayUnderTest({ config: { model_list: provider.modelList, router_settings: { num_retries: 0, disable_cooldowns: true, breaker: { failures: 1000 } } }, env: state.env });
-  await eventually(async () => expect((await admin(gateway, '/key/list')).status).toBe(200), { timeoutMs: 60_000 });
+  await untilDatabase(gateway);
   // With limits, so that Redis is asked every time; high ones, so that none is met.
   const key = await createKey(gateway, { rpm_limit: 1_000_000, tpm_limit: 1_000_000_000, max_budget: 1_000_000 });
   const authorization = `Bearer ${key}`;

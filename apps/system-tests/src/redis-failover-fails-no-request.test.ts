@@ -2,14 +2,14 @@ import { eventually, startPostgres, startRedisCluster, startRedisSentinel, start
 import { expect, test } from 'vitest';
 import { startBilledUpstream } from './billed-upstream.ts';
 import { question, startGatewayUnderTest } from './gateway-under-test.ts';
-import { admin, createKey } from './shared-state.ts';
+import { createKey, untilDatabase } from './shared-state.ts';
 
 test.each([['Sentinel', startRedisSentinel], ['Cluster', startRedisCluster]] as const)('the master of a Redis %s dies under load: no request fails, and limits are exact again', async (_name, startServers) => {
   await using redis = await startServers();
   await using postgres = await startPostgres();
   await using provider = await startBilledUpstream();
   await using gateway = await startGatewayUnderTest({ config: { model_list: provider.modelList }, env: { DATABASE_URL: postgres.url, REDIS_URL: redis.url } });
-  await eventually(async () => expect((await admin(gateway, '/key/list')).status).toBe(200), { timeoutMs: 60_000 });
+  await untilDatabase(gateway);
   const key = await createKey(gateway, { rpm_limit: 1_000_000, tpm_limit: 1_000_000_000 });
   const load = startSteadyLoad({ url: gateway.url, requestsPerSecond: 100, headers: { authorization: `Bearer ${key}` }, body: () => ({ model: 'whole', ...question }) });
   await eventually(() => load.succeeded() > 100);

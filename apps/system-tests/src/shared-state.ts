@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { startPostgres, startRedis, temporaryDirectory, type RunningPostgres, type RunningRedis } from '@pointsman/testing';
+import { eventually, startPostgres, startRedis, temporaryDirectory, type RunningPostgres, type RunningRedis } from '@pointsman/testing';
 import { expect } from 'vitest';
 import { MASTER_KEY, type GatewayUnderTest } from './gateway-under-test.ts';
 
@@ -45,4 +45,9 @@ export async function admin(gateway: GatewayUnderTest, path: string, body?: obje
     ? await fetch(`${gateway.url}${path}`, { headers: { authorization: `Bearer ${MASTER_KEY}` } })
     : await gateway.post(path, body);
   return { status: response.status, body: await response.json() };
+}
+
+/** Waits until a gateway has found its database. */
+export async function untilDatabase(gateway: GatewayUnderTest): Promise<void> {
+  await eventually(async () => expect((await admin(gateway, '/key/list')).status).toBe(200), { timeoutMs: 60_000 });
 }

@@ -2,7 +2,7 @@ import { eventually } from '@pointsman/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startBilledUpstream, type BilledUpstream } from './billed-upstream.ts';
 import { startGatewayUnderTest, type GatewayUnderTest } from './gateway-under-test.ts';
-import { admin, createKey, startSharedState, type SharedState } from './shared-state.ts';
+import { createKey, type SharedState, startSharedState, untilDatabase } from './shared-state.ts';
 
 let state: SharedState;
 let provider: BilledUpstream;
@@ -14,7 +14,7 @@ beforeAll(async () => {
   [state, provider] = await Promise.all([startSharedState(), startBilledUpstream()]);
   const config = { model_list: provider.modelList, litellm_settings: { cache: true, cache_params: { type: 'redis', ttl: 600 } } };
   gateways = await Promise.all([startGatewayUnderTest({ config, env: state.env }), startGatewayUnderTest({ config, env: state.env })]);
-  await Promise.all(gateways.map((gateway) => eventually(async () => expect((await admin(gateway, '/key/list')).status).toBe(200), { timeoutMs: 60_000 })));
+  await Promise.all(gateways.map(untilDatabase));
   [key, other] = [await createKey(gateways[0]), await createKey(gateways[0])];
 }, 120_000);
 

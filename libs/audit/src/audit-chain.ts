@@ -10,8 +10,11 @@ export const NO_HASH = '0'.repeat(64);
 
 /** What happened, as the one who saw it says it. Secrets in it are taken out before it becomes a row. */
 export interface AuditEvent {
+  /** `master`, `key:<alias or first 8 of the hash>`, `anonymous`, `system:<part>`. */
   readonly actor: string;
+  /** `key.create`, `team.update`, `config.reload`, … */
   readonly action: string;
+  /** What it was done to: `key:<hash>`, `team:<id>`, `config:<revision>`. */
   readonly resource: string;
   readonly before?: unknown;
   readonly after?: unknown;

@@ -8,3 +8,4 @@ export { parseLlmCandidates, type LlmCandidate } from './llm-candidates.ts';
 export { DEFAULT_DEGRADED_MODE, parseDegradedMode, type DegradedMode } from './degraded-mode.ts';
 export { configJsonSchema } from './config-json-schema.ts';
 export { configReferenceTables } from './config-reference.ts';
+export { configRevision, type ConfigTexts } from './config-revision.ts';

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import { isJsonObject, type JsonObject, type JsonValue } from '@pointsman/schemas';
 import { z } from 'zod';
 import { checkKeyParams } from './check-key-params.ts';
 import { checkReferences } from './check-references.ts';
+import { configRevision } from './config-revision.ts';
 import { ConfigRejectedError } from './config-rejected-error.ts';
 import { generalSettingsShape, SECTION_SHAPES, TOP_LEVEL_SECTIONS } from './config-schema.ts';
 import { checkKeys, type Finding, type Findings } from './findings.ts';
@@ -25,6 +25,8 @@ export interface GatewayConfigQuestion {
   readonly env: Environment;
   /** The text of `llm_candidates.json`. */
   readonly candidates?: string;
+  /** The text of `degraded-mode.yaml`: part of what a revision identifies. Read by `parseDegradedMode`. */
+  readonly degradedMode?: string;
   /** Provider ids that this build serves. */
   readonly providerIds: ReadonlySet<string>;
   /** Strategies that this build implements; without it every known one passes. */
@@ -54,7 +56,7 @@ export function parseGatewayConfig(question: GatewayConfigQuestion): ParsedGatew
   if ('problems' in merged) throw new ConfigRejectedError([...merged.problems, ...candidateProblems]);
 
   const findings: Findings = { problems: [], warnings: [], honoured: [] };
-  const config = readConfig(merged.root, { ...question, candidates, revision: revisionOf(files, question.candidates) }, findings);
+  const config = readConfig(merged.root, { ...question, candidates, revision: configRevision({ files, candidates: question.candidates, degradedMode: question.degradedMode }) }, findings);
   const written = (finding: Finding): ConfigProblem => {
     const { path, ...rest } = finding;
     return { path: showPath(path), ...rest, ...merged.locate(path) };
@@ -192,17 +194,6 @@ function readCandidates(text: string | undefined, problems: ConfigProblem[]): Re
     problems.push(...error.problems);
     return new Map();
   }
-}
-
-/** First 12 hex digits of the SHA-256 over all bytes that were read. One file without candidates: the digest that `sha256sum` shows. */
-function revisionOf(files: readonly ConfigFile[], candidates: string | undefined): string {
-  const hash = createHash('sha256');
-  for (const [index, { text }] of files.entries()) {
-    if (index > 0) hash.update('\0');
-    hash.update(text);
-  }
-  if (candidates !== undefined) hash.update('\0\0').update(candidates);
-  return hash.digest('hex').slice(0, 12);
 }
 
 function inFileOrder(problems: readonly ConfigProblem[]): readonly ConfigProblem[] {

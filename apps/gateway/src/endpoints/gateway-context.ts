@@ -39,4 +39,6 @@ export interface GatewayContext {
   readonly degraded?: () => readonly string[];
   /** The state of configuration for `/health/config`. */
   readonly reloadReport: () => ReloadReport;
+  /** Reads the configuration and the router models again; resolves when that is done, whatever came of it. */
+  readonly reload: (reason: string) => Promise<void>;
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { requireAdmin, serve, type Handler } from '../http/serve.ts';
+import { serve, type Handler } from '../http/serve.ts';
 import { sendJson } from '../http/send-json.ts';
 import type { GatewayContext } from './gateway-context.ts';
 
@@ -26,7 +26,14 @@ export function readiness({ gate, live, database, degraded }: GatewayContext): H
 
 export function configHealth(context: GatewayContext): Handler {
   return serve(context, { route: '/health/config', beforeReady: true }, ({ exchange }) => {
-    requireAdmin(exchange);
+    sendJson(exchange.res, 200, context.reloadReport());
+  });
+}
+
+/** `POST /config/reload`: SIGHUP for those who cannot send signals. Answers when it is done, with what came of it. */
+export function reloadNow(context: GatewayContext): Handler {
+  return serve(context, { route: '/config/reload', beforeReady: true }, async ({ exchange }) => {
+    await context.reload('request');
     sendJson(exchange.res, 200, context.reloadReport());
   });
 }
@@ -34,7 +41,6 @@ export function configHealth(context: GatewayContext): Handler {
 /** What the gateway knows of its deployments without calling any: breakers, cooldowns, load. LiteLLM's names. */
 export function deploymentHealth(context: GatewayContext): Handler {
   return serve(context, { route: '/health' }, ({ exchange }) => {
-    requireAdmin(exchange);
     const healthy: unknown[] = [];
     const unhealthy: unknown[] = [];
     for (const { models } of exchange.snapshot.listed) {

@@ -5,7 +5,7 @@ import express, { type Express } from 'express';
 import { apiDocument, docsPage } from '../endpoints/api-docs.ts';
 import { countTokens } from '../endpoints/count-tokens.ts';
 import type { GatewayContext } from '../endpoints/gateway-context.ts';
-import { configHealth, deploymentHealth, liveness, metricsExposition, readiness } from '../endpoints/health.ts';
+import { configHealth, deploymentHealth, liveness, metricsExposition, readiness, reloadNow } from '../endpoints/health.ts';
 import { serveManagement } from '../endpoints/management/management-route.ts';
 import { managementRoutes, UNSUPPORTED_MANAGEMENT } from '../endpoints/management/management-routes.ts';
 import { listModels, modelInfo, showModel } from '../endpoints/models.ts';
@@ -89,6 +89,7 @@ function createApp(context: GatewayContext, direct: Map<string, Handler>): Expre
   on('get', ['/health/liveliness', '/health/liveness'], liveness());
   on('get', ['/health/readiness'], readiness(context));
   on('get', ['/health/config'], configHealth(context));
+  on('post', ['/config/reload'], reloadNow(context));
   on('get', ['/health'], deploymentHealth(context));
   on('get', ['/metrics'], metricsExposition(context));
   for (const route of managementRoutes) on(route.method, [route.path.replace('{key}', ':key')], serveManagement(context, route));

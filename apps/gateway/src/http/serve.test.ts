@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import { digestKey, type KeyStore } from '../access/key-store.ts';
 import type { Principal } from '../access/principal.ts';
 import { chatConfig, fakeSnapshot, startFakeGateway, TEST_KEY, type FakeGateway } from '../fake-gateway.fixture.ts';
-import { requireAdmin, serve, serveWithBody, type Handler } from './serve.ts';
+import { serve, serveWithBody, type Handler } from './serve.ts';
 
 const somebody: Principal = { keyHash: digestKey(TEST_KEY).toString('hex'), keyAlias: undefined, role: 'user', aliases: undefined, tags: [], access: undefined, models: undefined, userId: 'u', teamId: undefined };
 
@@ -222,8 +222,8 @@ test('a request id that a client chose comes back where it is safe, else a new o
   for (const unsafe of ['has space', 'a"b', 'x'.repeat(129), '<b>']) expect(await idFor(unsafe)).toMatch(/^[0-9a-f-]{36}$/);
 });
 
-test('an admin route refuses everybody else', async () => {
+test.each(['/health/config', '/health', '/config/reload'])('the admin route %s refuses ordinary keys', async (path) => {
   await using gateway = await startFakeGateway(chatConfig(['a']), { keys: { hasKeys: true, find: () => somebody } });
-  await using route = await serving(serve(gateway.context, OPTIONS, ({ exchange }) => requireAdmin(exchange)));
+  await using route = await serving(serve(gateway.context, { ...OPTIONS, route: path }, ({ exchange }) => void exchange.res.end('served')));
   expect((await route.get()).status).toBe(403);
 });

@@ -160,9 +160,3 @@ export function serveWithBody(context: GatewayContext, options: EndpointOptions,
     });
   });
 }
-
-/** For admin routes; viewers may read. @throws AppError `forbidden` */
-export function requireAdmin(exchange: Exchange): void {
-  const { principal: { role }, req: { method } } = exchange;
-  if (role !== 'admin' && !(role === 'viewer' && method === 'GET')) throw new AppError('forbidden', 'admin_only', 'Only the master key or an admin key may use this route.');
-}

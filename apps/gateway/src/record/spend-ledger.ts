@@ -19,22 +19,12 @@ export interface FinishedExchange {
   readonly tags?: readonly string[] | undefined;
 }
 
-/** One finished request that was passed through untouched: nobody looked into it, so it has neither tokens nor a price. */
-export interface FinishedPassage extends Pick<FinishedExchange, 'requestId' | 'traceId' | 'principal' | 'endedAtMs' | 'durationMs'> {
-  readonly provider: string;
-  /** The deployment whose credentials were used, where it was one. */
-  readonly deployment?: Deployment | undefined;
-  readonly status: SpendLine['status'];
-  readonly errorCode?: string | undefined;
-}
-
 export interface SpendLedger {
   /**
    * Writes one line of the ledger to the spool: a few microseconds, on disk before it returns. False when the spool could not keep it.
    * Books what it is told, each time it is called: calling it once per request is the caller's duty.
    */
   book(finished: FinishedExchange): boolean;
-  bookPassage(finished: FinishedPassage): boolean;
 }
 
 export interface SpendLedgerOptions {
@@ -98,17 +88,6 @@ export function createSpendLedger({ spool, idPrefix = randomBytes(12).toString('
         + `,"start_time":"${isoTime(startedAtMs)}","completion_start_time":${ttftMs === undefined ? 'null' : `"${isoTime(startedAtMs + ttftMs)}"`},"end_time":"${isoTime(endedAtMs)}"}`,
       );
     },
-    bookPassage({ requestId, traceId, principal, endedAtMs, durationMs, provider, deployment, status, errorCode }) {
-      const line: SpendLine = {
-        id: nextId(), request_id: clean(requestId), trace_id: clean(traceId), call_type: 'passthrough',
-        api_key: principal.keyHash, user_id: cleanOrNull(principal.userId), team_id: cleanOrNull(principal.teamId), end_user: null,
-        requested_model: '', model_group: clean(deployment?.configured.group ?? ''), model: null, model_id: cleanOrNull(deployment?.configured.id), provider: clean(provider),
-        spend: 0, prompt_tokens: 0, completion_tokens: 0, total_tokens: 0, cached_tokens: 0, reasoning_tokens: 0, usage_estimated: false, cache_hit: false, stream: false,
-        status, error_code: cleanOrNull(errorCode), tags: [],
-        start_time: isoTime(endedAtMs - durationMs), completion_start_time: null, end_time: isoTime(endedAtMs),
-      };
-      return spool.append(JSON.stringify(line));
-    },
   };
 }
 
@@ -133,10 +112,6 @@ function textOrNull(value: string | undefined): string {
 
 function clean(value: string): string {
   return value.slice(0, MAX_TEXT).replaceAll('\0', '\uFFFD').toWellFormed();
-}
-
-function cleanOrNull(value: string | undefined): string | null {
-  return value === undefined ? null : clean(value);
 }
 
 function listOf(tags: readonly string[] | undefined): string {

@@ -1,6 +1,6 @@
 import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseGatewayConfig, type ParsedGatewayConfig } from '@pointsman/gateway-config';
+import { DEFAULT_DEGRADED_MODE, parseDegradedMode, parseGatewayConfig, type DegradedMode, type ParsedGatewayConfig } from '@pointsman/gateway-config';
 import { LiveValue } from '@pointsman/live-value';
 import { providerIds } from '@pointsman/providers';
 import { startTelemetry } from '@pointsman/telemetry';
@@ -9,7 +9,8 @@ import { expect, test } from 'vitest';
 import { chatConfig, parseConfig } from '../fake-gateway.fixture.ts';
 import { GatewayMetrics } from '../record/gateway-metrics.ts';
 import { emptySnapshot } from './compile-snapshot.ts';
-import { followConfig, type ConfigFollower } from './follow-config.ts';
+import { followConfig, type ConfigFollower, type ReloadReport } from './follow-config.ts';
+import { readGeneration } from './read-generation.ts';
 import type { Snapshot } from './snapshot.ts';
 
 const served: ReadonlySet<string> = new Set(providerIds);
@@ -35,6 +36,9 @@ interface Followed extends AsyncDisposable {
   readonly compiled: string[];
   readonly closed: string[];
   readonly adopted: string[];
+  readonly modes: DegradedMode[];
+  /** What was reported, oldest first. */
+  readonly reported: ReloadReport[];
   /** `level message` of every line that the follower wrote. */
   logged(): string[];
   names(): string[];
@@ -56,20 +60,32 @@ async function follow({ pollMs = NEVER_MS, beforeCompile = () => undefined }: Fo
   const metrics = new RecordingMetrics(telemetry.metrics);
   const live = new LiveValue<Snapshot>(emptySnapshot(parseConfig('model_list: []')), (snapshot) => snapshot.close());
   const [compiled, closed, adopted]: [string[], string[], string[]] = [[], [], []];
+  const [modes, reported]: [DegradedMode[], ReloadReport[]] = [[], []];
   const nameOf = ({ config }: { config: Snapshot['config'] }): string => config.models.map(({ id }) => id).join(' ');
   const follower = followConfig({
     configPath: path, candidatesPath: undefined, pollMs, live, metrics, logger: telemetry.logger, now: () => 1_700_000_000_000,
-    parse: (files, candidates) => parseGatewayConfig({ files, env: {}, providerIds: served, ...(candidates === undefined ? {} : { candidates }) }),
+    degradedModePath: undefined,
+    parse: (texts) => ({
+      degradedMode: texts.degradedMode === undefined ? DEFAULT_DEGRADED_MODE : parseDegradedMode(texts.degradedMode), ...parseGatewayConfig({ ...texts, env: {}, providerIds: served }),
+    }),
     async compile(parsed) {
       await beforeCompile(parsed);
       const name = nameOf(parsed);
       compiled.push(name);
       return { ...emptySnapshot(parsed.config), revision: parsed.config.revision, ready: true, appliedAtMs: 1, close: () => void closed.push(name) };
     },
-    adopt: (snapshot) => void adopted.push(nameOf(snapshot)),
+    adopt: (snapshot, { degradedMode }) => {
+      adopted.push(nameOf(snapshot));
+      modes.push(degradedMode);
+    },
+    models: () => ({ models: [] }),
+    onReport: (report) => {
+      reported.push(report);
+      return Promise.resolve();
+    },
   });
   return {
-    directory, path, follower, live, metrics, compiled, closed, adopted,
+    directory, path, follower, live, metrics, compiled, closed, adopted, modes, reported,
     logged: () => lines.map((line) => JSON.parse(line) as { level: string; msg: string }).filter(({ msg }) => msg !== 'config warning').map(({ level, msg }) => `${level} ${msg}`),
     names: () => live.current.config.models.map(({ id }) => id),
     write: (...ids) => writeFile(path, chatConfig(ids)),
@@ -228,6 +244,46 @@ test('llm_candidates.json beside the file is part of it: there, changed, or not 
   await rm(candidates);
   await followed.follower.reload('poll');
   expect(followed.metrics.reloads).toEqual(['applied', 'applied', 'rejected', 'applied']);
+});
+
+test('degraded-mode.yaml is part of it: a bad one keeps the whole of what serves, a good one is adopted with it, one that is gone means the defaults', async () => {
+  await using followed = await follow();
+  const file = join(followed.directory.path, 'degraded-mode.yaml');
+  await followed.write('a');
+  await followed.follower.reload('start');
+  await followed.write('b');
+  await writeFile(file, 'fallback_key_ttl: 60\n');
+  await followed.follower.reload('signal');
+  expect(followed.names()).toEqual(['a']);
+  expect(followed.follower.report().last_rejected?.reason).toContain('fallback_key_ttl');
+  await writeFile(file, 'fallback_key_ttl_s: 60\n');
+  await followed.follower.reload('signal');
+  expect(followed.names()).toEqual(['b']);
+  await rm(file);
+  await followed.follower.reload('signal');
+  expect(followed.modes.map(({ fallbackKeyTtlMs }) => fallbackKeyTtlMs)).toEqual([3_600_000, 60_000, 3_600_000]);
+  expect(followed.reported.map(({ last_rejected }) => last_rejected !== undefined)).toEqual([false, true, false, false]);
+  expect(followed.reported.at(-1)?.config_revision).toBe(followed.live.current.revision);
+});
+
+test('all files are read from the generation that config.yaml leads to, not from one that is published while they are read', async () => {
+  await using followed = await follow();
+  const root = followed.directory.path;
+  const publish = async (name: string, files: Readonly<Record<string, string>>): Promise<void> => {
+    await mkdir(join(root, 'generations', name), { recursive: true });
+    for (const [file, text] of Object.entries(files)) await writeFile(join(root, 'generations', name, file), text);
+    await symlink(join('generations', name), join(root, '.link'));
+    await rename(join(root, '.link'), join(root, 'current'));
+  };
+  for (const file of ['config.yaml', 'llm_candidates.json', 'degraded-mode.yaml']) await symlink(join('current', file), join(root, file));
+  await publish('one', { 'config.yaml': chatConfig(['a']), 'degraded-mode.yaml': 'fallback_key_ttl_s: 1\n' });
+  await followed.follower.reload('signal');
+  const first = await readGeneration({ configPath: followed.path, candidatesPath: undefined, degradedModePath: undefined });
+  expect(first.files[0]?.path).toBe(join(root, 'generations', 'one', 'config.yaml'));
+  await publish('two', { 'config.yaml': chatConfig(['b']), 'llm_candidates.json': '{}' });
+  await followed.follower.reload('signal');
+  expect(followed.names()).toEqual(['b']);
+  expect(followed.modes.map(({ fallbackKeyTtlMs }) => fallbackKeyTtlMs)).toEqual([1_000, 3_600_000]);
 });
 
 test('a touch without a change compiles nothing', async () => {

@@ -1,8 +1,7 @@
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { AppError } from '@pointsman/errors';
+import { parseDegradedMode } from '@pointsman/gateway-config';
 import { createMetrics, startTelemetry } from '@pointsman/telemetry';
 import { eventually, startPostgres, startRedis, temporaryDirectory, type RunningPostgres, type RunningRedis } from '@pointsman/testing';
 import { systemClock } from '@pointsman/timing';
@@ -42,13 +41,11 @@ interface ReplicaOptions {
 
 async function startReplica({ database, redisUrl, degradedMode = '' }: ReplicaOptions): Promise<Replica> {
   const directory = await temporaryDirectory();
-  const degradedModePath = join(directory.path, 'degraded-mode.yaml');
-  await writeFile(degradedModePath, degradedMode);
   const lines: string[] = [];
   const { logger } = startTelemetry({ serviceName: 'test', serviceVersion: '0', logLevel: 'info', processMetrics: false, writeLine: (line) => void lines.push(line) });
   const registry = createMetrics({ processMetrics: false });
   const state = await openGatewayState({
-    settings: { database, redisUrl, degradedModePath, home: directory.path }, master: new MasterKeyStore('sk-master'), clock: systemClock, logger, metrics: new GatewayMetrics(registry),
+    settings: { database, redisUrl, home: directory.path }, degradedMode: parseDegradedMode(degradedMode), master: new MasterKeyStore('sk-master'), clock: systemClock, logger, metrics: new GatewayMetrics(registry),
   });
   return {
     state,

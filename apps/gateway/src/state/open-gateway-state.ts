@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { connectDatabase, openEmbeddedDatabase, type Database } from '@pointsman/database';
-import type { DegradedMode } from '@pointsman/gateway-config';
+import { DEFAULT_DEGRADED_MODE, type DegradedMode } from '@pointsman/gateway-config';
 import { createMemoryCounters } from '@pointsman/redis';
 import type { Logger } from '@pointsman/telemetry';
 import { sleep, type Clock } from '@pointsman/timing';
@@ -11,8 +11,6 @@ import type { KeyStore } from '../access/key-store.ts';
 import type { Limits } from '../access/limits.ts';
 import type { GatewayMetrics } from '../record/gateway-metrics.ts';
 import type { GatewaySettings } from '../settings.ts';
-import type { DegradedModeFollower } from './follow-degraded-mode.ts';
-import { followDegradedMode } from './follow-degraded-mode.ts';
 import { noDatabase, type GatewayDatabase } from './gateway-database.ts';
 import { openGatewayDatabase, type OpenedGatewayDatabase } from './open-gateway-database.ts';
 import { openGatewayRedis, type GatewayRedis } from './open-gateway-redis.ts';
@@ -24,7 +22,9 @@ const CLOSE_LIMIT_MS = 5_000;
 const MAX_MEMORY_COUNTERS = 200_000;
 
 export interface OpenGatewayStateOptions {
-  readonly settings: Pick<GatewaySettings, 'database' | 'redisUrl' | 'degradedModePath' | 'home'>;
+  readonly settings: Pick<GatewaySettings, 'database' | 'redisUrl' | 'home'>;
+  /** What holds until a configuration says otherwise; defaults. */
+  readonly degradedMode?: DegradedMode | undefined;
   /** The master key's store, asked first. */
   readonly master: KeyStore;
   readonly clock: Clock;
@@ -38,7 +38,8 @@ export interface GatewayState {
   readonly redis: GatewayRedis;
   readonly keys: KeyStore;
   readonly limits: Limits;
-  readonly degradedMode: DegradedModeFollower;
+  /** What holds while a dependency is away; replaced with each configuration that is applied. */
+  setDegradedMode(mode: DegradedMode): void;
   /** Unique per process. */
   readonly replicaId: string;
   /** Tells every replica that these keys (hashes; undefined = all) are not what they were. */
@@ -48,32 +49,30 @@ export interface GatewayState {
   close(): Promise<void>;
 }
 
-export async function openGatewayState({ settings, master, clock, logger, metrics }: OpenGatewayStateOptions): Promise<GatewayState> {
+export async function openGatewayState({ settings, degradedMode: initial = DEFAULT_DEGRADED_MODE, master, clock, logger, metrics }: OpenGatewayStateOptions): Promise<GatewayState> {
   const replicaId = randomBytes(9).toString('base64url');
-  let applied: { configure(mode: DegradedMode): void }[] = [];
-  const degradedMode = followDegradedMode({
-    path: settings.degradedModePath, logger, onChange: (mode) => {
-      for (const part of applied) part.configure(mode);
-    },
-  });
-  await degradedMode.check();
-  const redis = openGatewayRedis({ url: settings.redisUrl, replicaId, degradedMode: degradedMode.current, clock, logger, metrics });
-  const opened = settings.database.kind === 'none' ? undefined : openDatabase(settings, { degradedMode: degradedMode.current, clock, logger, metrics });
-  applied = opened === undefined ? [redis] : [redis, opened];
+  let degradedMode = initial;
+  const redis = openGatewayRedis({ url: settings.redisUrl, replicaId, degradedMode, clock, logger, metrics });
+  const opened = settings.database.kind === 'none' ? undefined : openDatabase(settings, { degradedMode, clock, logger, metrics });
   const database = opened ?? noDatabase;
 
-  const keys = opened === undefined ? undefined : new DatabaseKeyStore({ master, database, clock, degradedMode: () => degradedMode.current });
+  const keys = opened === undefined ? undefined : new DatabaseKeyStore({ master, database, clock, degradedMode: () => degradedMode });
   const follower = keys === undefined ? undefined : followAccessChanges({ database, channel: redis.channel, logger, onChange: (tokens) => keys.changed(tokens) });
   const limits = new CountedLimits({
     shared: redis.shared, memory: createMemoryCounters({ clock, maxEntries: MAX_MEMORY_COUNTERS }),
-    replicas: () => redis.replicas(), degradedMode: () => degradedMode.current, clock, replicaId, metrics,
+    replicas: () => redis.replicas(), degradedMode: () => degradedMode, clock, replicaId, metrics,
   });
   const tried = new AbortController();
   await Promise.race([Promise.all([redis.firstAttempt, opened?.firstAttempt]), sleep(START_LIMIT_MS, tried.signal)]);
   tried.abort();
 
   return {
-    database, redis, keys: keys ?? master, limits, degradedMode, replicaId,
+    database, redis, keys: keys ?? master, limits, replicaId,
+    setDegradedMode(mode) {
+      degradedMode = mode;
+      redis.configure(mode);
+      opened?.configure(mode);
+    },
     accessChanged: (tokens) => follower?.announce(tokens),
     degraded: () => [...(redis.isAway ? ['redis'] : []), ...(database.isAway ? ['postgres'] : [])],
     async close() {

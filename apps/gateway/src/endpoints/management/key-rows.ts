@@ -1,6 +1,7 @@
-import { hash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { KeyRow } from '@pointsman/database';
 import type { FieldsOf, keyGenerateFields } from '@pointsman/schemas';
+import { digestKey } from '../../access/key-store.ts';
 import { routesOfKeyType } from './managed-route-access.ts';
 import { after } from './expiry.ts';
 import { limitChange, NO_LIMITS, resetChange } from './limit-change.ts';
@@ -18,7 +19,7 @@ export function newKey(): string {
 }
 
 export function hashOfKey(key: string): string {
-  return hash('sha256', key, 'hex');
+  return digestKey(key).toString('hex');
 }
 
 /** The hash that a caller means who names a key by itself or by its hash, as every LiteLLM route allows. */

@@ -1,0 +1,38 @@
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describeUnknown } from '@pointsman/errors';
+import type { GatewayReport } from '@pointsman/schemas';
+import type { Logger } from '@pointsman/telemetry';
+
+export interface AppliedFile {
+  readonly path: string;
+  /** Never rejects: who cannot write there says so once, and sidecars go on asking. Calls are written in order. */
+  write(report: GatewayReport): Promise<void>;
+}
+
+/**
+ * `RUN_DIR/applied.json`: what this process serves, for the sidecars of its pod, which hold no key to ask with. Replaced by rename: a reader sees a whole report.
+ */
+export function createAppliedFile({ runDir, pid, logger }: { readonly runDir: string; readonly pid: number; readonly logger: Logger }): AppliedFile {
+  const path = join(runDir, 'applied.json');
+  const reporter = logger.oncePerState('applied file');
+  let last = Promise.resolve();
+  return {
+    path,
+    write({ config_revision, applied_at, models, last_rejected, rejected_models }) {
+      const rejected = last_rejected === undefined ? undefined : { at: last_rejected.at, revision: last_rejected.revision, reason: last_rejected.reason };
+      const text = JSON.stringify({ pid, config_revision, applied_at, models, last_rejected: rejected, rejected_models } satisfies GatewayReport);
+      last = last.then(async () => {
+        try {
+          await mkdir(runDir, { recursive: true });
+          await writeFile(`${path}.${String(pid)}`, `${text}\n`);
+          await rename(`${path}.${String(pid)}`, path);
+          reporter.change('written', 'debug', 'applied file written', { path });
+        } catch (error) {
+          reporter.change('failed', 'warn', 'applied file not written: sidecars cannot see what this gateway serves', { path, reason: describeUnknown(error) });
+        }
+      });
+      return last;
+    },
+  };
+}
