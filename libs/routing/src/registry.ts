@@ -16,6 +16,16 @@ export const strategies = {
   'usage-based-routing': { enforcesRateLimits: true, load: () => import('./strategies/usage-based-routing/usage-based-routing.ts') },
   'usage-based-routing-v2': { enforcesRateLimits: true, load: () => import('./strategies/usage-based-routing-v2/usage-based-routing-v2.ts') },
   'cost-based-routing': { enforcesRateLimits: true, load: () => import('./strategies/cost-based-routing/cost-based-routing.ts') },
+  'llmrouter-hybrid': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-hybrid/llmrouter-hybrid.ts') },
+  'llmrouter-knn': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-knn/llmrouter-knn.ts') },
+  'llmrouter-svm': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-svm/llmrouter-svm.ts') },
+  'llmrouter-mlp': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-mlp/llmrouter-mlp.ts') },
+  'llmrouter-mf': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-mf/llmrouter-mf.ts') },
+  'llmrouter-elo': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-elo/llmrouter-elo.ts') },
+  'llmrouter-routerdc': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-routerdc/llmrouter-routerdc.ts') },
+  'llmrouter-graph': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-graph/llmrouter-graph.ts') },
+  'llmrouter-smallest': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-smallest/llmrouter-smallest.ts') },
+  'llmrouter-largest': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-largest/llmrouter-largest.ts') },
 } as const satisfies Record<string, StrategyDefinition>;
 
 export type StrategyName = keyof typeof strategies;

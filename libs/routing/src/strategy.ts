@@ -1,4 +1,7 @@
+import type { Lease } from '@pointsman/live-value';
 import type { DeploymentStats } from './deployment-stats.ts';
+import type { EmbedderIdentity, FeatureExtractor, PromptInput } from './features/prompt-features.ts';
+import type { RouterModel } from './onnx/router-model.ts';
 
 /** A deployment that could serve a request, with what strategies decide by. */
 export interface Candidate {
@@ -24,6 +27,14 @@ export interface Candidate {
   readonly maxInputTokens: number | undefined;
   /** `litellm_params.max_parallel_requests`, else the router's default; undefined = no limit. */
   readonly maxParallelRequests?: number | undefined;
+  /** Names by which a router model or `llm_candidates.json` may know it besides `model` and `group`: the entry's name there, the model without its provider. */
+  readonly knownAs?: readonly string[] | undefined;
+  /** What is believed of its quality before anything was learned, 0 to 1: `quality_score` of `llm_candidates.json`. Undefined when nobody said. */
+  readonly priorQuality?: number | undefined;
+  /** Parameters in billions, where `llm_candidates.json` says so. */
+  readonly sizeB?: number | undefined;
+  /** What it can do (`tools`, `vision`, `json`); undefined when nobody knows, which counts as able. */
+  readonly capabilities?: ReadonlySet<string> | undefined;
   /** What this replica saw of the deployment lately. Shared between snapshots, so that a reload forgets nothing. */
   readonly stats: DeploymentStats;
 }
@@ -39,6 +50,10 @@ export interface RoutingInput {
   readonly traceId: string;
   /** Whether the client asked for a stream: then time to first token is what it waits for. */
   readonly stream?: boolean | undefined;
+  /** What features of the prompt are made of. Undefined where a caller has none: then strategies that learn decide by what they believe beforehand. */
+  readonly about?: (() => PromptInput) | undefined;
+  /** The conversation this belongs to; undefined for a first message. */
+  readonly session?: (() => string | undefined) | undefined;
 }
 
 /** The outcome of one decision; everything that a span, a header or a training row needs to say why. */
@@ -52,12 +67,34 @@ export interface RoutingDecision {
   readonly modelVersion: string;
   /** Probability with which this strategy picks the first candidate, in (0, 1]: what off-policy evaluation divides by. */
   readonly propensity: number;
+  /** How the scores came about, in the order of `order`, where a strategy predicts: `POST /v1/route` shows it. */
+  readonly explained?: {
+    /** Predicted quality, 0 to 1. */
+    readonly quality: readonly number[];
+    /** Expected price of this request, USD; undefined where it is not known. */
+    readonly costUsd: readonly (number | undefined)[];
+    /** What a point of quality is weighed against: `score = quality − weight × cost / highest cost`. */
+    readonly costWeight: number;
+    /** Whether the conversation's earlier choice was kept. */
+    readonly isSticky: boolean;
+  } | undefined;
 }
 
 /** A way to choose. Deterministic for a given random source; never throws for any non-empty candidate list. */
 export interface Strategy {
   readonly name: string;
   decide(input: RoutingInput): RoutingDecision | Promise<RoutingDecision>;
+}
+
+/** The router models of this process. */
+export interface RouterModels {
+  /**
+   * Borrows the model that serves for a name and version (undefined: whatever version is published; both undefined: the one that ships with the product).
+   * While the version is not there or was refused, the last good one of that name; undefined when there is none at all.
+   */
+  acquire(name: string | undefined, version: string | undefined): Lease<RouterModel> | undefined;
+  /** The extractor that makes what a model wants; undefined when this process has none that is the same. */
+  extractor(embedder: EmbedderIdentity): FeatureExtractor | undefined;
 }
 
 /** What strategies get from outside, so that tests decide time and chance. */
@@ -67,4 +104,6 @@ export interface StrategyParts {
   readonly now: () => number;
   /** `router_settings.routing_strategy_args`. */
   readonly args: Readonly<Record<string, unknown>>;
+  /** Undefined where nothing learned can be loaded: strategies that learn then decide by what they believe beforehand. */
+  readonly models?: RouterModels | undefined;
 }
