@@ -242,7 +242,7 @@ export function fakeSnapshot(yaml: string, { providers = {}, strategy = inOrder,
     });
     plans.set(group, {
       group, deployments, candidates: deployments.map(({ candidate }) => candidate),
-      deploymentOf: new Map(deployments.map((deployment) => [deployment.candidate, deployment])), decider, enforcesRateLimits: false,
+      deploymentOf: new Map(deployments.map((deployment) => [deployment.candidate, deployment])), decider, enforcesRateLimits: false, readsPrompt: false,
     });
     for (const deployment of deployments) if (!byProvider.has(deployment.configured.provider)) byProvider.set(deployment.configured.provider, deployment);
   }

@@ -1,8 +1,8 @@
 import { AppError } from '@pointsman/errors';
-import type { Candidate } from './strategy.ts';
+import type { Ability, Candidate } from './strategy.ts';
 import { filterByTags, type TagRequest } from './tag-filter.ts';
 
-export type RemovalReason = 'tags' | 'context_window' | 'cooling_down' | 'breaker_open' | 'max_parallel_requests' | 'rpm_limit' | 'tpm_limit';
+export type RemovalReason = 'tags' | 'context_window' | 'ability' | 'cooling_down' | 'breaker_open' | 'max_parallel_requests' | 'rpm_limit' | 'tpm_limit';
 
 export interface Removal {
   readonly candidate: Candidate;
@@ -18,6 +18,8 @@ export interface FilterSettings {
   readonly enforceRateLimits?: boolean | undefined;
   readonly isCoolingDown?: ((id: string) => boolean) | undefined;
   readonly isBreakerOpen?: ((id: string) => boolean) | undefined;
+  /** What the request needs: candidates known to lack it are left out, as long as others remain. Called at most once; undefined: not looked at. */
+  readonly needs?: (() => readonly Ability[]) | undefined;
   /** A rough token count of the prompt; called at most once, and only when something needs it. */
   readonly promptTokens: () => number;
   /** Wall time in milliseconds. */
@@ -61,7 +63,17 @@ export function filterCandidates(candidates: readonly Candidate[], settings: Fil
     kept ??= tagged.slice(0, index);
     (removed ??= []).push({ candidate, reason });
   }
-  return { candidates: kept ?? tagged, removed: removed ?? NOTHING_REMOVED };
+  const result = { candidates: kept ?? tagged, removed: removed ?? NOTHING_REMOVED };
+  return settings.needs === undefined ? result : withoutUnable(result, settings.needs());
+}
+
+/** What is known of abilities is hearsay: it chooses among candidates, and never leaves a request without one. */
+function withoutUnable(result: FilterResult, needs: readonly Ability[]): FilterResult {
+  if (needs.length === 0) return result;
+  const able = result.candidates.filter(({ lacks }) => lacks === undefined || !needs.some((need) => lacks.has(need)));
+  if (able.length === 0 || able.length === result.candidates.length) return result;
+  const unable = result.candidates.filter((candidate) => !able.includes(candidate));
+  return { candidates: able, removed: [...result.removed, ...unable.map((candidate) => ({ candidate, reason: 'ability' as const }))] };
 }
 
 interface PromptSize {

@@ -5,6 +5,8 @@ import type { Strategy, StrategyParts } from './strategy.ts';
 export interface StrategyDefinition {
   /** The candidates over their `rpm` or `tpm` are filtered out before it decides, as LiteLLM does for the same strategy. */
   readonly enforcesRateLimits: boolean;
+  /** It decides by what is asked: guard rails keep unable candidates away from it, and it is given the prompt's features. */
+  readonly readsPrompt?: true;
   readonly load: () => Promise<{ createStrategy(parts: StrategyParts): Strategy | Promise<Strategy> }>;
 }
 
@@ -16,16 +18,16 @@ export const strategies = {
   'usage-based-routing': { enforcesRateLimits: true, load: () => import('./strategies/usage-based-routing/usage-based-routing.ts') },
   'usage-based-routing-v2': { enforcesRateLimits: true, load: () => import('./strategies/usage-based-routing-v2/usage-based-routing-v2.ts') },
   'cost-based-routing': { enforcesRateLimits: true, load: () => import('./strategies/cost-based-routing/cost-based-routing.ts') },
-  'llmrouter-hybrid': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-hybrid/llmrouter-hybrid.ts') },
-  'llmrouter-knn': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-knn/llmrouter-knn.ts') },
-  'llmrouter-svm': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-svm/llmrouter-svm.ts') },
-  'llmrouter-mlp': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-mlp/llmrouter-mlp.ts') },
-  'llmrouter-mf': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-mf/llmrouter-mf.ts') },
-  'llmrouter-elo': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-elo/llmrouter-elo.ts') },
-  'llmrouter-routerdc': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-routerdc/llmrouter-routerdc.ts') },
-  'llmrouter-graph': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-graph/llmrouter-graph.ts') },
-  'llmrouter-smallest': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-smallest/llmrouter-smallest.ts') },
-  'llmrouter-largest': { enforcesRateLimits: false, load: () => import('./strategies/llmrouter-largest/llmrouter-largest.ts') },
+  'llmrouter-hybrid': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-hybrid/llmrouter-hybrid.ts') },
+  'llmrouter-knn': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-knn/llmrouter-knn.ts') },
+  'llmrouter-svm': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-svm/llmrouter-svm.ts') },
+  'llmrouter-mlp': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-mlp/llmrouter-mlp.ts') },
+  'llmrouter-mf': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-mf/llmrouter-mf.ts') },
+  'llmrouter-elo': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-elo/llmrouter-elo.ts') },
+  'llmrouter-routerdc': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-routerdc/llmrouter-routerdc.ts') },
+  'llmrouter-graph': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-graph/llmrouter-graph.ts') },
+  'llmrouter-smallest': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-smallest/llmrouter-smallest.ts') },
+  'llmrouter-largest': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-largest/llmrouter-largest.ts') },
 } as const satisfies Record<string, StrategyDefinition>;
 
 export type StrategyName = keyof typeof strategies;

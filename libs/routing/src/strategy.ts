@@ -3,6 +3,9 @@ import type { DeploymentStats } from './deployment-stats.ts';
 import type { EmbedderIdentity, FeatureExtractor, PromptInput } from './features/prompt-features.ts';
 import type { RouterModel } from './onnx/router-model.ts';
 
+/** What a request may need that not every model has. */
+export type Ability = 'tools' | 'vision' | 'json';
+
 /** A deployment that could serve a request, with what strategies decide by. */
 export interface Candidate {
   /** Stable id of the deployment (`model_info.id`, or a digest of its settings). */
@@ -33,10 +36,17 @@ export interface Candidate {
   readonly priorQuality?: number | undefined;
   /** Parameters in billions, where `llm_candidates.json` says so. */
   readonly sizeB?: number | undefined;
-  /** What it can do (`tools`, `vision`, `json`); undefined when nobody knows, which counts as able. */
-  readonly capabilities?: ReadonlySet<string> | undefined;
+  /** What it is known not to take. What nobody knows counts as able. */
+  readonly lacks?: ReadonlySet<Ability> | undefined;
   /** What this replica saw of the deployment lately. Shared between snapshots, so that a reload forgets nothing. */
   readonly stats: DeploymentStats;
+}
+
+export interface Session {
+  /** Opaque; of one caller. */
+  readonly id: string;
+  /** Whether there were turns before this one, or the caller says that it belongs to a session. A first turn only begins one. */
+  readonly isContinued: boolean;
 }
 
 /** What a strategy may look at. Built lazily: a getter that nobody reads costs nothing. */
@@ -52,8 +62,8 @@ export interface RoutingInput {
   readonly stream?: boolean | undefined;
   /** What features of the prompt are made of. Undefined where a caller has none: then strategies that learn decide by what they believe beforehand. */
   readonly about?: (() => PromptInput) | undefined;
-  /** The conversation this belongs to; undefined for a first message. */
-  readonly session?: (() => string | undefined) | undefined;
+  /** The conversation this belongs to, where that can be told. */
+  readonly session?: (() => Session | undefined) | undefined;
 }
 
 /** The outcome of one decision; everything that a span, a header or a training row needs to say why. */

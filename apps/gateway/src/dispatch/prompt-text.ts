@@ -9,7 +9,7 @@ export interface PromptText {
   readonly tokens: () => number;
 }
 
-function textOfContent(content: unknown): string {
+export function textOfContent(content: unknown): string {
   if (typeof content === 'string') return content;
   if (!Array.isArray(content)) return '';
   let text = '';

@@ -5,10 +5,11 @@ import { createProvider, providerIds, type Provider, type UpstreamPools } from '
 import type { CircuitBreakers, Cooldowns, RetryBudget } from '@pointsman/resilience';
 import {
   createStrategy, Decider, fillWildcards, ModelGroups, strategyDefinition,
-  type Candidate, type DecisionProblem, type DeploymentStatsRegistry, type ModelGroupMatch,
+  type Candidate, type DecisionProblem, type DeploymentStatsRegistry, type ModelGroupMatch, type RouterModels,
 } from '@pointsman/routing';
 import type { JsonValue } from '@pointsman/schemas';
 import type { Clock } from '@pointsman/timing';
+import { candidateFacts } from './candidate-facts.ts';
 import type { Deployment, GroupPlan, ListedModel, Snapshot } from './snapshot.ts';
 
 /** What snapshots are made with and share: everything here outlives a reload on purpose. */
@@ -24,6 +25,8 @@ export interface SnapshotParts {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What an operator has to do before a deployment can be called: a key that is not set, for instance. */
   readonly onProviderProblem: (configured: ConfiguredModel, problem: string) => void;
+  /** Router models of this process; undefined where none can be loaded. */
+  readonly models?: RouterModels | undefined;
   readonly onDecisionProblem: (problem: DecisionProblem, strategy: string, cause: unknown) => void;
 }
 
@@ -49,7 +52,7 @@ async function compileDeployment(configured: ConfiguredModel, config: GatewayCon
   const candidate: Candidate = {
     id: configured.id, group: configured.group, model: configured.configuredModel, pattern: patternOf(configured, config), provider: id,
     weight: configured.weight, rpm: configured.rpm, tpm: configured.tpm, order: configured.order, tags: configured.tags,
-    inputCostPerToken: facts.inputCostPerToken, outputCostPerToken: facts.outputCostPerToken, maxInputTokens: facts.maxInputTokens,
+    ...candidateFacts(configured, facts, config.candidates),
     maxParallelRequests: configured.maxParallelRequests, stats: parts.stats.get(configured.id),
   };
   const defaults = Object.entries(configured.bodyDefaults).filter((entry): entry is [string, JsonValue] => entry[1] !== undefined);
@@ -123,7 +126,7 @@ async function compile(config: GatewayConfig, parts: SnapshotParts, opened: Set<
     else entries.push(model);
   }
   const deciders = new Map<string, Promise<Decider>>();
-  const deciderOf = (group: string): { readonly decider: Promise<Decider>; readonly enforcesRateLimits: boolean } => {
+  const deciderOf = (group: string): { readonly decider: Promise<Decider>; readonly enforcesRateLimits: boolean; readonly readsPrompt: boolean } => {
     const own = Object.hasOwn(router.strategies, group) ? router.strategies[group] : undefined;
     const name = own?.strategy ?? router.strategy;
     const key = own === undefined ? '' : group;
@@ -131,12 +134,13 @@ async function compile(config: GatewayConfig, parts: SnapshotParts, opened: Set<
     if (decider === undefined) {
       const args = own?.args ?? router.strategyArgs;
       const timeoutMs = args['decision_timeout_ms'];
-      decider = createStrategy(name, { random: parts.random, now: () => parts.clock.now(), args }).then((strategy) => new Decider({
+      decider = createStrategy(name, { random: parts.random, now: () => parts.clock.now(), args, models: parts.models }).then((strategy) => new Decider({
         strategy, clock: parts.clock, onProblem: parts.onDecisionProblem, ...(typeof timeoutMs === 'number' ? { timeoutMs } : {}),
       }));
       deciders.set(key, decider);
     }
-    return { decider, enforcesRateLimits: strategyDefinition(name)?.enforcesRateLimits ?? false };
+    const definition = strategyDefinition(name);
+    return { decider, enforcesRateLimits: definition?.enforcesRateLimits ?? false, readsPrompt: definition?.readsPrompt ?? false };
   };
   const checks = config.routerSettings['optional_pre_call_checks'];
   const alwaysEnforce = Array.isArray(checks) && checks.includes('enforce_model_rate_limits');
@@ -146,11 +150,11 @@ async function compile(config: GatewayConfig, parts: SnapshotParts, opened: Set<
     for (const model of models) {
       deployments.push(await compileDeployment(model, config, using, opened));
     }
-    const { decider, enforcesRateLimits } = deciderOf(group);
+    const { decider, enforcesRateLimits, readsPrompt } = deciderOf(group);
     return {
       group, deployments, candidates: deployments.map(({ candidate }) => candidate),
       deploymentOf: new Map(deployments.map((deployment) => [deployment.candidate, deployment])),
-      decider: await decider, enforcesRateLimits: enforcesRateLimits || alwaysEnforce,
+      decider: await decider, enforcesRateLimits: enforcesRateLimits || alwaysEnforce, readsPrompt,
     };
   };
 

@@ -27,6 +27,8 @@ export interface GroupPlan {
   readonly decider: Decider;
   /** The candidates over their `rpm` or `tpm` are left out, whatever the strategy. */
   readonly enforcesRateLimits: boolean;
+  /** The strategy decides by what is asked. */
+  readonly readsPrompt: boolean;
 }
 
 /** A group of the configuration as `/v1/models` and `/model/info` list it. */

@@ -110,13 +110,15 @@ export function learnedConformance(name: string, create: CreateStrategy): void {
     test('a conversation keeps its candidate until that one cannot serve', async () => {
       const models = playedModels({ default: hardForTheCheap });
       const strategy = await build(models);
-      const next = (candidates: readonly Candidate[], about: PromptInput) => strategy.decide(routingInput(candidates, { about: () => about, session: () => 'conversation' }));
+      const next = (candidates: readonly Candidate[], about: PromptInput, isContinued = true) => strategy.decide(routingInput(candidates, { about: () => about, session: () => ({ id: 'conversation', isContinued }) }));
       expect((await next([cheap, dear], HARD)).order[0]?.id).toBe('dear');
       const second = await next([cheap, dear], EASY);
       expect(second.order[0]?.id).toBe('dear');
       expect(second.explained?.isSticky).toBe(true);
       expect((await next([cheap], EASY)).order[0]?.id).toBe('cheap');
       expect((await next([cheap, dear], EASY)).order[0]?.id).toBe('cheap');
+      // The same words again are no conversation.
+      expect((await next([cheap, dear], HARD, false)).order[0]?.id).toBe('dear');
     });
 
     test('a candidate that the model does not know keeps what is believed of it, and is tried now and then', async () => {

@@ -49,13 +49,13 @@ export function createLearnedStrategy(name: string, { args, random, now, models 
     const shares = relativeCosts(costs);
     const utilities = quality.map((predicted, index) => predicted - weight * (shares[index] ?? 0));
     const session = input.session?.();
-    const kept = session === undefined ? -1 : keptCandidate(candidates, sessions?.recall(session));
+    const kept = session?.isContinued === true ? keptCandidate(candidates, sessions?.recall(session.id)) : -1;
     const { order, propensity } = kept >= 0 ? stickTo(kept, utilities) : chooseByUtility({
       utilities, weights: candidates.map((candidate) => candidate.weight ?? 1), temperature, random,
       exploration: isNew ? Math.max(exploration, EXPLORATION_OF_THE_UNKNOWN) : exploration,
     });
     const chosen = candidates[order[0] ?? 0];
-    if (session !== undefined && chosen !== undefined) sessions?.remember(session, chosen.id);
+    if (session !== undefined && chosen !== undefined) sessions?.remember(session.id, chosen.id);
     return {
       order: order.map((index) => candidates[index] as Candidate),
       scores: order.map((index) => utilities[index] ?? 0),

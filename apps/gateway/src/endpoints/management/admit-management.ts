@@ -8,7 +8,7 @@ import type { GatewayContext } from '../gateway-context.ts';
 
 /** No model is asked for. */
 const NO_GROUP: GroupPlan = {
-  group: '', candidates: [], deployments: [], deploymentOf: new Map(), enforcesRateLimits: false,
+  group: '', candidates: [], deployments: [], deploymentOf: new Map(), enforcesRateLimits: false, readsPrompt: false,
   decider: new Decider({ clock: systemClock, strategy: { name: 'none', decide: ({ candidates }) => ({ order: candidates, scores: [], strategy: 'none', modelVersion: '', propensity: 1 }) } }),
 };
 
