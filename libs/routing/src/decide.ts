@@ -111,8 +111,8 @@ export class Decider {
       return this.#defaultDecision(candidates, startedAt, 'threw', thrown); // not even an object
     }
     if (flaw !== undefined) return this.#defaultDecision(candidates, startedAt, flaw, undefined);
-    const { order, scores, strategy, modelVersion, propensity } = decision;
-    return { order, scores, strategy, modelVersion, propensity, tookMs: this.#clock.monotonic() - startedAt, problem: undefined };
+    const { order, scores, strategy, modelVersion, propensity, explained } = decision;
+    return { order, scores, strategy, modelVersion, propensity, explained, tookMs: this.#clock.monotonic() - startedAt, problem: undefined };
   }
 
   #defaultDecision(candidates: readonly Candidate[], startedAt: number, problem: DecisionProblem, cause: unknown): Decision {
@@ -138,6 +138,8 @@ function about(candidates: readonly Candidate[], input: RoutingInput): RoutingIn
     user: input.user,
     traceId: input.traceId,
     stream: input.stream,
+    ...(input.about === undefined ? {} : { about: input.about.bind(input) }),
+    ...(input.session === undefined ? {} : { session: input.session.bind(input) }),
   };
 }
 
@@ -149,7 +151,15 @@ function joined(decisions: readonly RoutingDecision[]): RoutingDecision {
     ...first,
     order: decisions.flatMap(({ order }) => order),
     scores: decisions.flatMap(({ scores }) => scores),
+    explained: joinedExplanations(decisions),
   };
+}
+
+function joinedExplanations(decisions: readonly RoutingDecision[]): RoutingDecision['explained'] {
+  const all = decisions.flatMap(({ explained }) => explained ?? []);
+  const [first] = all;
+  if (first === undefined || all.length !== decisions.length) return undefined;
+  return { ...first, quality: all.flatMap(({ quality }) => quality), costUsd: all.flatMap(({ costUsd }) => costUsd) };
 }
 
 function isPromise<T>(value: T | Promise<T>): value is Promise<T> {

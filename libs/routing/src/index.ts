@@ -1,4 +1,4 @@
-export type { Candidate, RoutingDecision, RoutingInput, Strategy, StrategyParts } from './strategy.ts';
+export type { Ability, Candidate, RouterModels, RoutingDecision, RoutingInput, Session, Strategy, StrategyParts } from './strategy.ts';
 export { createStrategy, isStrategyName, strategyDefinition, strategyNames, type StrategyDefinition, type StrategyName } from './registry.ts';
 export { Decider, DEFAULT_ORDER, type DeciderOptions, type Decision, type DecisionProblem } from './decide.ts';
 export { DeploymentStats, type FinishedCall } from './deployment-stats.ts';
@@ -8,3 +8,12 @@ export type { TagRequest } from './tag-filter.ts';
 export { ModelGroups, type ModelGroupMatch, type ModelGroupsOptions } from './model-groups.ts';
 export { fillWildcards } from './wildcard.ts';
 export { seededRandom } from './seeded-random.ts';
+export { createFeatureExtractor, FEATURE_VERSION, type FeatureExtractorOptions } from './features/create-feature-extractor.ts';
+export type { EmbedderIdentity, FeatureExtractor, PromptFeatures, PromptInput } from './features/prompt-features.ts';
+export { TEXT_FEATURES } from './features/text-features.ts';
+export { NGRAM_BUCKETS } from './features/hash-ngrams.ts';
+export { promptInputOf, type PromptFormat } from './features/prompt-input.ts';
+export { encodeStaticEmbedder, readVocabulary, type StaticEmbedderHeader } from './features/static-embedder-file.ts';
+export { openMinilm } from './features/open-minilm.ts';
+export type { MinilmSession } from './onnx/minilm-session.ts';
+export { WordPiece } from './features/word-piece.ts';

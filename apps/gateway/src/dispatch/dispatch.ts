@@ -1,7 +1,7 @@
 import { AppError, toAppError } from '@pointsman/errors';
 import { countsAgainstDeployment, type ProviderError, type ProviderFault, type WireFormat } from '@pointsman/providers';
 import type { BreakerPermit, Cooldowns, RetryBudget } from '@pointsman/resilience';
-import type { Decision, RoutingInput } from '@pointsman/routing';
+import type { Decision, PromptInput, RoutingInput, Session } from '@pointsman/routing';
 import type { Span } from '@pointsman/telemetry';
 import { backoffMs } from '@pointsman/timing';
 import { mayUseModel } from '../access/principal.ts';
@@ -39,6 +39,9 @@ export interface DispatchRequest {
   readonly parameters: GatewayParameters;
   readonly prompt: () => string;
   readonly promptTokens: () => number;
+  /** For strategies that decide by what is asked; nobody else calls them. */
+  readonly about: () => PromptInput;
+  readonly session: () => Session | undefined;
   readonly user: string | undefined;
   /** The client's `anthropic-beta` header, for providers that speak the Messages format themselves. */
   readonly anthropicBeta?: string | undefined;
@@ -136,14 +139,14 @@ export class Dispatch implements AttemptListener, Runner {
     this.#parts.retryBudget.firstTry();
     this.#record.group = this.#plan.group;
     const plan = this.#plan;
-    const eligible = eligibleCandidates(plan, this.#snapshot, this.#parts.cooldowns, { tags: this.#request.parameters.tags, promptTokens: this.#request.promptTokens });
+    const eligible = eligibleCandidates(plan, this.#snapshot, this.#parts.cooldowns, { tags: this.#request.parameters.tags, promptTokens: this.#request.promptTokens, about: this.#request.about });
     if (eligible instanceof AppError) {
       this.#lastError ??= eligible;
       this.#fallBack(eligible);
       return;
     }
-    const { prompt, promptTokens, user, stream } = this.#request;
-    const input: RoutingInput = { candidates: eligible, prompt, promptTokens, user, stream, traceId: this.#exchange.trace.traceId };
+    const { prompt, promptTokens, about, session, user, stream } = this.#request;
+    const input: RoutingInput = { candidates: eligible, prompt, promptTokens, about, session, user, stream, traceId: this.#exchange.trace.traceId };
     const span = this.#exchange.trace.child('router.decide', 'internal');
     const decision = plan.decider.decide(input);
     if (decision instanceof Promise) void decision.then((made) => this.#decided(span, made));

@@ -1,4 +1,5 @@
 import type { WireFormat } from '@pointsman/providers';
+import { promptInputOf, type PromptInput } from '@pointsman/routing';
 import { isJsonObject, type JsonObject } from '@pointsman/schemas';
 import type { RequestBody } from './request-body.ts';
 
@@ -7,6 +8,8 @@ export interface PromptText {
   readonly text: () => string;
   /** A rough count for routing and reservations: characters of all text / 4, token ids as they are. Always a whole number of at least 0. */
   readonly tokens: () => number;
+  /** What routing features are made of. */
+  readonly about: () => PromptInput;
 }
 
 export function textOfContent(content: unknown): string {
@@ -54,6 +57,15 @@ function textOf(format: WireFormat, body: Pick<RequestBody, 'value'>, onlyUser: 
   return collect(format, value, onlyUser);
 }
 
+/** A body that is broken inside has nothing to decide by; whoever sends it says so. */
+function readable(body: Pick<RequestBody, 'value'>): JsonObject {
+  try {
+    return body.value;
+  } catch {
+    return {};
+  }
+}
+
 /** Tokens that the client counted itself: completions and embeddings take lists of token ids. */
 function tokenIdsOf(format: WireFormat, body: Pick<RequestBody, 'value'>): number {
   if (format !== 'completions' && format !== 'embeddings') return 0;
@@ -73,8 +85,10 @@ function tokenIdsOf(format: WireFormat, body: Pick<RequestBody, 'value'>): numbe
 export function promptOf(format: WireFormat, body: Pick<RequestBody, 'value'>): PromptText {
   let user: string | undefined;
   let tokens: number | undefined;
+  let about: PromptInput | undefined;
   return {
     text: () => (user ??= textOf(format, body, true)),
     tokens: () => (tokens ??= Math.ceil(textOf(format, body, false).length / 4) + tokenIdsOf(format, body)),
+    about: () => (about ??= promptInputOf(format, readable(body))),
   };
 }

@@ -39,6 +39,7 @@ function prepare(format: WireFormat, body: JsonObject, { formats = ['chat'], def
   const sent = Buffer.from(JSON.stringify(body));
   const request: DispatchRequest = {
     format, body: parseJsonBody(sent), stream: body['stream'] === true, requestedModel: 'chat', plan, parameters: splitGatewayParameters({}).parameters, prompt: () => '', promptTokens: () => 0, user: undefined,
+    about: () => ({ text: '', system: '', turns: 1, images: 0, tools: 0, wantsJson: false }), session: () => undefined,
   };
   const prepared = requestFor(plan.deployments[0] as Deployment, request, { servingName: 'serving', requestId: 'req-1', continuing });
   return { format: prepared.format, body: prepared.body.value, raw: prepared.body.raw, shape: prepared.shape, sent };

@@ -1,5 +1,6 @@
 import { AppError } from '@pointsman/errors';
 import type { WireFormat } from '@pointsman/providers';
+import type { Session } from '@pointsman/routing';
 import { checkChatBody, checkCompletionBody, checkEmbeddingBody, checkMessagesBody, checkResponsesBody, type BodyCheck } from '@pointsman/schemas';
 import type { JsonObject } from '@pointsman/schemas';
 import { replayStored } from '../cache/replay-stored.ts';
@@ -9,6 +10,7 @@ import { FallbackLimits } from '../dispatch/fallback-limits.ts';
 import { hasGatewayParameters, NO_PARAMETERS, splitGatewayParameters, type GatewayParameters } from '../dispatch/gateway-parameters.ts';
 import { changedBody, type RequestBody } from '../dispatch/request-body.ts';
 import { promptOf } from '../dispatch/prompt-text.ts';
+import { sessionOf } from '../dispatch/session-of.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { STAND_IN } from '../http/long-strings.ts';
 import { parseJsonBody, type JsonBody } from '../http/parse-json-body.ts';
@@ -143,12 +145,23 @@ function dispatchAdmitted(context: GatewayContext, running: Running, call: Prepa
     }
     new Dispatch(exchange, {
       format: call.format, body, stream: record.stream, requestedModel: call.model, plan, parameters: call.parameters,
-      prompt: prompt.text, promptTokens: prompt.tokens, user: endUser ?? principal.userId,
+      prompt: prompt.text, promptTokens: prompt.tokens, about: prompt.about, session: () => sessionOfCall(exchange, call), user: endUser ?? principal.userId,
       anthropicBeta, tap: visit?.tap(record), fallbackLimits,
     }, context.dispatch, record, finished).start();
   };
   if (admitted instanceof Promise || found instanceof Promise) return Promise.all([admitted, found]).then(([answer, stored]) => proceed(answer, stored));
   return proceed(admitted, found);
+}
+
+/** Asked of what the client sent: the ids of LiteLLM clients do not travel on. */
+function sessionOfCall({ principal, req }: Exchange, { asked, format }: PreparedCall): Session | undefined {
+  let value: JsonObject;
+  try {
+    ({ value } = asked);
+  } catch {
+    return undefined;
+  }
+  return sessionOf({ format, value, caller: principal.keyHash, header: req.headers['x-litellm-session-id'] });
 }
 
 /** Who the caller says the request is for: the body's `user`, else LiteLLM's headers. */

@@ -34,13 +34,13 @@ interface Question {
 
 async function decide(context: GatewayContext, exchange: Exchange, { plan, body, tags }: Question): Promise<JsonObject> {
   const prompt = promptOf('chat', { value: body });
-  const { candidates, removed } = filterPlan(plan, exchange.snapshot, context.dispatch.cooldowns, { tags, promptTokens: prompt.tokens });
+  const { candidates, removed } = filterPlan(plan, exchange.snapshot, context.dispatch.cooldowns, { tags, promptTokens: prompt.tokens, about: prompt.about });
   const filters = removed.map(({ candidate, reason }) => ({ model: candidate.model, model_id: candidate.id, reason }));
   if (candidates.length === 0) {
     return { model_group: plan.group, candidates: [], filtered: filters, selected: null, strategy: plan.decider.strategyName, model_version: '', latency_ms: 0 };
   }
   const decision = await plan.decider.decide({
-    candidates, prompt: prompt.text, promptTokens: prompt.tokens, user: undefined, stream: body['stream'] === true, traceId: exchange.trace.traceId,
+    candidates, prompt: prompt.text, promptTokens: prompt.tokens, about: prompt.about, user: typeof body['user'] === 'string' ? body['user'] : exchange.principal.userId, stream: body['stream'] === true, traceId: exchange.trace.traceId,
   });
   return {
     model_group: plan.group,
@@ -48,10 +48,12 @@ async function decide(context: GatewayContext, exchange: Exchange, { plan, body,
     model_version: decision.modelVersion,
     latency_ms: decision.tookMs,
     propensity: decision.propensity,
+    ...(decision.explained === undefined ? {} : { cost_weight: decision.explained.costWeight }),
     selected: decision.order[0]?.model ?? null,
     selected_id: decision.order[0]?.id ?? null,
     candidates: decision.order.map((candidate, index) => ({
       model: candidate.model, model_id: candidate.id, provider: candidate.provider, score: decision.scores[index] ?? null,
+      predicted_quality: decision.explained?.quality[index] ?? null, expected_cost_usd: decision.explained?.costUsd[index] ?? null,
       input_cost_per_token: candidate.inputCostPerToken ?? null, output_cost_per_token: candidate.outputCostPerToken ?? null,
       breaker: context.breakers.get(candidate.id).state,
     })),
