@@ -40,8 +40,8 @@ test('port 0 picks a free port, and fractions of seconds count', () => {
   expect(readGatewaySettings({ PORT: '0', SHUTDOWN_STREAM_TIMEOUT_S: '0.5' })).toMatchObject({ port: 0, drainLimitMs: 500 });
 });
 
-test('without a database there is one on this machine, `none` is none, and degraded-mode.yaml lies beside the configuration', () => {
-  expect(readGatewaySettings({ CONFIG_PATH: '/etc/gateway/config.yaml' })).toMatchObject({ database: { kind: 'embedded' }, redisUrl: undefined, degradedModePath: '/etc/gateway/degraded-mode.yaml' });
+test('without a database there is one on this machine, `none` is none, and degraded-mode.yaml is found beside the configuration', () => {
+  expect(readGatewaySettings({ CONFIG_PATH: '/etc/gateway/config.yaml' })).toMatchObject({ database: { kind: 'embedded' }, redisUrl: undefined, degradedModePath: undefined });
   expect(readGatewaySettings({ DATABASE_URL: 'none' }).database).toEqual({ kind: 'none' });
   const urls = { DATABASE_URL: 'postgres://u:p@db/pointsman', REDIS_URL: 'redis+sentinel://a:1,b:2/mymaster', DEGRADED_MODE_PATH: '/d.yaml' };
   expect(readGatewaySettings(urls)).toMatchObject({ database: { kind: 'postgres', url: urls.DATABASE_URL }, redisUrl: urls.REDIS_URL, degradedModePath: '/d.yaml' });

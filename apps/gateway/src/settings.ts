@@ -61,8 +61,9 @@ export function readGatewaySettings(env: Readonly<Record<string, string | undefi
   const read = readSettings(environmentSchema, env);
   const home = resolve(read.POINTSMAN_HOME);
   const configured = read.CONFIG_PATH ?? read.LITELLM_CONFIG_PATH;
-  const homeConfig = join(home, 'config.yaml');
-  const configPath = resolve(configured ?? (existsSync(homeConfig) ? homeConfig : '/app/config/config.yaml'));
+  // What config-sync published there, or a file that somebody has put there.
+  const inHome = [join(home, 'config', 'config.yaml'), join(home, 'config.yaml')].find((path) => existsSync(path));
+  const configPath = resolve(configured ?? inHome ?? '/app/config/config.yaml');
   return {
     telemetry: read,
     host: read.HOST,

@@ -7,6 +7,7 @@ export interface PodProcessOptions {
   readonly name: string;
   readonly entry: string;
   readonly nodeFlags?: readonly string[];
+  readonly args?: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly logFile: string;
   readonly onLine: (line: string) => void;
@@ -23,11 +24,11 @@ export interface PodProcess {
 const LOG_KEPT_BYTES = 10 * 1_048_576;
 
 /** One container of the pod as a process: its output goes to a file and, line by line, to whoever listens. */
-export function startPodProcess({ name, entry, nodeFlags = [], env, logFile, onLine }: PodProcessOptions): PodProcess {
+export function startPodProcess({ name, entry, nodeFlags = [], args = [], env, logFile, onLine }: PodProcessOptions): PodProcess {
   if (existsSync(logFile) && statSync(logFile).size > LOG_KEPT_BYTES) renameSync(logFile, `${logFile}.1`);
   const log = createWriteStream(logFile, { flags: 'a', mode: 0o600 });
   // A process group of its own: Ctrl-C at the terminal reaches the pod only, which then tells each app once. Two signals would mean "now".
-  const child: ChildProcess = spawn(process.execPath, [...nodeFlags, entry], { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const child: ChildProcess = spawn(process.execPath, [...nodeFlags, entry, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   const killIfLeft = (): void => void child.kill('SIGKILL');
   process.once('exit', killIfLeft);
   for (const stream of [child.stdout, child.stderr]) {

@@ -1,14 +1,16 @@
-import { existsSync, mkdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { ensureConfig } from './default-config.ts';
 import { ensureMasterKey } from './master-key.ts';
-import { POD_APPS, type PodPlaces } from './pod-apps.ts';
+import { ensureModelKey } from './model-key.ts';
+import { POD_APPS, type PodApp, type PodPlaces } from './pod-apps.ts';
 import { startPodProcess, type PodProcess } from './pod-process.ts';
 import { portProblem } from './port-check.ts';
 import { listeningUrl, readableLine } from './readable-log.ts';
 
 /** Variables that every app must have as the pod decided them. */
-const PINNED: ReadonlySet<string> = new Set(['HOST', 'PORT', 'CONFIG_PATH', 'LITELLM_MASTER_KEY', 'HEALTH_PORT', 'POINTSMAN_HOME']);
+const PINNED: ReadonlySet<string> = new Set(['HOST', 'PORT', 'CONFIG_PATH', 'CONFIG_DIR', 'MODELS_DIR', 'RUN_DIR', 'LITELLM_MASTER_KEY', 'HEALTH_PORT', 'POINTSMAN_HOME']);
 
 export interface RunPodOptions {
   /** The checkout whose apps are started. */
@@ -36,7 +38,7 @@ async function listedModels(url: string, masterKey: string): Promise<readonly st
   return data.map(({ id }) => id);
 }
 
-async function banner(url: string, { places, configNote }: { readonly places: PodPlaces; readonly configNote: string }): Promise<string> {
+async function banner(url: string, { places, config }: { readonly places: PodPlaces; readonly config: ShownConfig }): Promise<string> {
   const listed = await listedModels(url, places.masterKey).catch(() => []);
   const key = listed === undefined ? '<master key>' : places.masterKey;
 
@@ -44,7 +46,7 @@ async function banner(url: string, { places, configNote }: { readonly places: Po
   Pointsman is listening on ${url}
 
   master key   ${listed === undefined ? 'the one in your configuration (general_settings.master_key)' : key}
-  config       ${places.configFile} (${configNote})
+  config       ${config.file} (${config.note})
   logs         ${places.home}/logs
   API docs     ${url}/docs
 
@@ -53,6 +55,33 @@ async function banner(url: string, { places, configNote }: { readonly places: Po
 
   Ctrl-C stops it.
 `;
+}
+
+/** What the banner says of where the configuration is. */
+interface ShownConfig {
+  readonly file: string;
+  readonly note: string;
+}
+
+function entryOf(root: string, app: string): string {
+  return join(root, 'apps', app, 'src', 'main.ts');
+}
+
+/** The configuration in the folder that stands in for a bucket, made on the first start. */
+function storedConfig(home: string, env: RunPodOptions['env']): ShownConfig {
+  const file = join(home, 'objects', 'prod', 'config.yaml');
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  // Where it lay before there was a store.
+  const earlier = join(home, 'config.yaml');
+  if (!existsSync(file) && existsSync(earlier)) renameSync(earlier, file);
+  const state = ensureConfig(file, env);
+  return { file, note: { written: 'just written', renewed: 'renewed: your provider keys or this version changed', unchanged: 'generated; edit it freely', edited: 'yours; `npm start` leaves it alone' }[state] };
+}
+
+/** The usual port of each app's health, or any free one where another pod has it. */
+async function healthPortsOf(apps: readonly PodApp[]): Promise<ReadonlyMap<string, number>> {
+  const ports = apps.map(async ({ name, healthPort = 0 }) => [name, healthPort !== 0 && await portProblem('127.0.0.1', healthPort) === undefined ? healthPort : 0] as const);
+  return new Map(await Promise.all(ports));
 }
 
 /**
@@ -76,38 +105,53 @@ export async function runPod({ root, env, config, verbose }: RunPodOptions): Pro
   }
 
   const given = config ?? env['CONFIG_PATH'] ?? env['LITELLM_CONFIG_PATH'];
-  const configFile = given === undefined ? join(home, 'config.yaml') : resolve(env['INIT_CWD'] ?? process.cwd(), given);
-  if (given !== undefined && !existsSync(configFile)) {
-    complain(`There is no configuration file ${configFile}.`);
+  const ownConfig = given === undefined ? undefined : resolve(env['INIT_CWD'] ?? process.cwd(), given);
+  if (ownConfig !== undefined && !existsSync(ownConfig)) {
+    complain(`There is no configuration file ${ownConfig}.`);
     return 78;
   }
-  const state = given === undefined ? ensureConfig(configFile, env) : 'given';
-  const configNote = { written: 'just written', renewed: 'renewed: your provider keys or this version changed', unchanged: 'generated; edit it freely', edited: 'yours; `npm start` leaves it alone', given: 'yours' }[state];
+  const hasRealStore = [env['OBJECT_STORE_URL'], env['S3_BUCKET']].some((value) => value !== undefined && value !== '');
+  const shownConfig = ownConfig !== undefined ? { file: ownConfig, note: 'yours' } : hasRealStore ? { file: `${env['S3_KEY'] ?? 'prod/config.yaml'} in the object store`, note: 'yours' } : storedConfig(home, env);
   const masterKey = env['LITELLM_MASTER_KEY'] ?? ensureMasterKey(join(home, 'master_key'));
-  const places: PodPlaces = { home, configFile, masterKey, host, port };
-
-  const processes: PodProcess[] = [];
-  const ready = new Set<string>();
-  let stopping = false;
-  for (const app of POD_APPS) {
-    const entry = join(root, 'apps', app.name, 'src', 'main.ts');
-    if (!existsSync(entry)) continue;
+  const apps = POD_APPS.filter(({ name, needsStoredConfig }) => existsSync(entryOf(root, name)) && (needsStoredConfig !== true || ownConfig === undefined));
+  const places: PodPlaces = {
+    home, ownConfig, masterKey, host, port, storeUrl: hasRealStore ? undefined : pathToFileURL(join(home, 'objects')).href,
+    modelKey: ensureModelKey(join(home, 'keys')), healthPorts: await healthPortsOf(apps),
+  };
+  const envOf = (app: PodApp): Readonly<Record<string, string | undefined>> => {
     const own = app.env(places);
     // What names a place of the pod is ours to say; anything else the caller may have set.
     const pinned = Object.fromEntries(Object.entries(own).filter(([name]) => PINNED.has(name)));
-    const appEnv = { ...own, ...env, ...pinned };
-    processes.push(startPodProcess({
-      name: app.name, entry, env: appEnv, ...(app.nodeFlags === undefined ? {} : { nodeFlags: app.nodeFlags }), logFile: join(home, 'logs', `${app.name}.log`),
-      onLine: (line) => {
-        const url = listeningUrl(line);
-        if (url !== undefined && !ready.has(app.name)) {
-          ready.add(app.name);
-          if (app.name === 'gateway') void banner(url, { places, configNote }).then(say);
-        }
-        const readable = readableLine(app.name, line);
-        if (verbose || readable.isWarning) complain(readable.text);
-      },
-    }));
+    return { ...own, ...env, ...pinned };
+  };
+  const start = (app: PodApp, { args = [], onLine }: { readonly args?: readonly string[]; readonly onLine: (line: string) => void }): PodProcess => startPodProcess({
+    name: app.name, entry: entryOf(root, app.name), env: envOf(app), args, ...(app.nodeFlags === undefined ? {} : { nodeFlags: app.nodeFlags }), logFile: join(home, 'logs', `${app.name}.log`),
+    onLine: (line) => {
+      onLine(line);
+      const readable = readableLine(app.name, line);
+      if (verbose || readable.isWarning) complain(readable.text);
+    },
+  });
+
+  // As the pod's init container: nothing listens before there is a configuration. Later starts serve the last one at once.
+  const init = apps.find(({ name }) => name === 'config-sync');
+  if (init !== undefined && !existsSync(join(home, 'config', 'current'))) {
+    const code = await start(init, { args: ['--once'], onLine: () => undefined }).ended;
+    if (code !== 0) {
+      complain(`There is no valid configuration yet: config-sync --once ended with exit code ${code}. Its log: ${join(home, 'logs', 'config-sync.log')}`);
+      return code;
+    }
+  }
+  const processes: PodProcess[] = [];
+  const ready = new Set<string>();
+  let stopping = false;
+  for (const app of apps) {
+    processes.push(start(app, { onLine: (line) => {
+      const url = listeningUrl(line);
+      if (url === undefined || ready.has(app.name)) return;
+      ready.add(app.name);
+      if (app.name === 'gateway') void banner(url, { places, config: shownConfig }).then(say);
+    } }));
   }
   if (processes.length === 0) {
     complain('This checkout has no app to start (apps/*/src/main.ts).');
