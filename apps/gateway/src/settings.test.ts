@@ -8,7 +8,7 @@ test('with an empty environment the documented defaults hold, in milliseconds an
   await using directory = await temporaryDirectory();
   const settings = readGatewaySettings({ POINTSMAN_HOME: directory.path });
   expect(settings).toMatchObject({
-    host: '0.0.0.0', port: 4000, modelsDir: '/app/models', masterKey: undefined, candidatesPath: undefined, home: directory.path,
+    host: '0.0.0.0', port: 4000, models: { modelsDir: '/app/models', embedder: 'static' }, masterKey: undefined, candidatesPath: undefined, home: directory.path,
     drainLimitMs: 30_000, drainDelayMs: 0, configPollMs: 5_000, requestHeadersTimeoutMs: 15_000, requestBodyTimeoutMs: 300_000, configPath: '/app/config/config.yaml',
   });
   expect(readGatewaySettings({}).home).toBe(resolve('.pointsman'));

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { readSettings, setting, telemetryVariables } from '@pointsman/service';
 import { z } from 'zod';
+import type { RouterModelsSettings } from './models/open-router-models.ts';
 
 const environmentSchema = z.object({
   ...telemetryVariables,
@@ -15,6 +16,10 @@ const environmentSchema = z.object({
   DATABASE_URL: setting.text().refine((url) => /^(?:postgres(?:ql)?:\/\/.+|embedded|none)$/.test(url), { error: 'must be postgres://…, embedded or none' }).optional(),
   REDIS_URL: setting.text().refine((url) => /^rediss?(?:\+sentinel|\+cluster)?:\/\/.+$/.test(url), { error: 'must begin with redis://, rediss://, redis+sentinel:// or redis+cluster://' }).optional(),
   MODELS_DIR: setting.text().default('/app/models'),
+  ROUTER_EMBEDDER: setting.oneOf(['static', 'minilm', 'none']).default('static'),
+  MINILM_DIR: setting.text().optional(),
+  MODEL_MAX_BYTES: setting.integer({ min: 1 }).default(2 * 1024 ** 3),
+  MODEL_PREPARE_TIMEOUT_S: setting.decimal({ min: 1, max: 3600 }).default(60),
   RUN_DIR: setting.text().optional(),
   POINTSMAN_HOME: setting.text().default('.pointsman'),
   SHUTDOWN_STREAM_TIMEOUT_S: setting.decimal({ min: 0, max: 3600 }).default(30),
@@ -39,7 +44,7 @@ export interface GatewaySettings {
   /** Undefined: limits and cache in the memory of this process. */
   readonly redisUrl: string | undefined;
   readonly masterKey: string | undefined;
-  readonly modelsDir: string;
+  readonly models: RouterModelsSettings;
   readonly runDir: string;
   readonly home: string;
   /** How long running streams may go on after SIGTERM. */
@@ -74,7 +79,10 @@ export function readGatewaySettings(env: Readonly<Record<string, string | undefi
     redisUrl: read.REDIS_URL,
     candidatesPath: read.LLM_CANDIDATES_PATH === undefined ? undefined : resolve(read.LLM_CANDIDATES_PATH),
     masterKey: read.LITELLM_MASTER_KEY,
-    modelsDir: resolve(read.MODELS_DIR),
+    models: {
+      modelsDir: resolve(read.MODELS_DIR), embedder: read.ROUTER_EMBEDDER, minilmDirectory: read.MINILM_DIR === undefined ? undefined : resolve(read.MINILM_DIR),
+      maxBytes: read.MODEL_MAX_BYTES, prepareTimeoutMs: read.MODEL_PREPARE_TIMEOUT_S * 1000,
+    },
     runDir: resolve(read.RUN_DIR ?? (existsSync('/app/run') ? '/app/run' : join(home, 'run'))),
     home,
     drainLimitMs: read.SHUTDOWN_STREAM_TIMEOUT_S * 1000,

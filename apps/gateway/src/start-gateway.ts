@@ -9,7 +9,7 @@ import { CircuitBreakers, Cooldowns, RetryBudget } from '@pointsman/resilience';
 import { DeploymentStatsRegistry, strategyNames } from '@pointsman/routing';
 import { telemetrySettings } from '@pointsman/service';
 import { startTelemetry, type Telemetry } from '@pointsman/telemetry';
-import { systemClock } from '@pointsman/timing';
+import { sleep, systemClock } from '@pointsman/timing';
 import { MasterKeyStore } from './access/key-store.ts';
 import { generatedMasterKey } from './access/master-key.ts';
 import { LiveKeyStore } from './access/live-key-store.ts';
@@ -18,6 +18,8 @@ import type { GatewayContext } from './endpoints/gateway-context.ts';
 import { createRequestListener } from './http/create-app.ts';
 import { DrainGate } from './http/drain-gate.ts';
 import { listen } from './http/listen.ts';
+import { modelMetrics } from './models/model-metrics.ts';
+import { openRouterModels } from './models/open-router-models.ts';
 import { GatewayMetrics } from './record/gateway-metrics.ts';
 import { openRecords } from './record/open-records.ts';
 import type { GatewaySettings } from './settings.ts';
@@ -40,6 +42,8 @@ export interface Gateway {
 }
 
 const servedProviders: ReadonlySet<string> = new Set(providerIds);
+/** How long a start waits for router models: past it the gateway listens and routes by beliefs. */
+const MODELS_START_LIMIT_MS = 10_000;
 const EMPTY_CONFIG = 'model_list: []';
 
 /** Builds the parts, wires them and listens. main.ts and tests both start the gateway here. */
@@ -57,8 +61,27 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
     metrics.breakerChanged(name, state);
     logger.warn('circuit breaker changed', { target: name, state, previous });
   } });
+  const modelFigures = modelMetrics(telemetry.metrics);
+  const models = openRouterModels({
+    settings: settings.models, clock, logger,
+    events: {
+      applied: (served, previous) => {
+        const { name, version: applied, revision } = served;
+        modelFigures.applied(served, previous);
+        records.audit.record({ actor: 'system:models', action: 'model.apply', resource: `model:${name}`, before: previous === undefined ? undefined : { version: previous.version, revision: previous.revision }, after: { version: applied, revision } });
+        void follower.publish();
+      },
+      retired: modelFigures.retired,
+      refused: (model, revision, refusal) => {
+        const { name, version: refused } = model;
+        modelFigures.refused(model, revision, refusal);
+        records.audit.record({ actor: 'system:models', action: 'model.reject', resource: `model:${name}`, after: { version: refused ?? null, revision, reason: refusal } });
+        void follower.publish();
+      },
+    },
+  });
   const parts: SnapshotParts = {
-    pools, breakers, clock, random: Math.random, env: settings.env, prices: loadPriceMap(),
+    models, pools, breakers, clock, random: Math.random, env: settings.env, prices: loadPriceMap(),
     cooldowns: new Cooldowns({ clock }), retryBudget: new RetryBudget({ clock }), stats: new DeploymentStatsRegistry(),
     onProviderProblem: ({ group, configuredModel }, problem) => logger.oncePerState(`provider ${group} ${configuredModel}`).change(problem, 'warn', 'deployment cannot be called yet', { model_group: group, model: configuredModel, problem }),
     onDecisionProblem: (problem, strategy, cause) => {
@@ -90,6 +113,7 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
   });
 
   const pidFile = join(settings.runDir, 'gateway.pid');
+  let modelsFollowed: Promise<void> | undefined;
   const applied = createAppliedFile({ runDir: settings.runDir, pid: process.pid, logger });
   const follower = followConfig({
     ...settings, pollMs: settings.configPollMs, live, logger, metrics, now: () => clock.now(),
@@ -101,10 +125,17 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
       if (snapshot.revision !== revision) records.audit.record({ actor: 'system:config', action: 'config.reload', resource: `config:${snapshot.revision}`, before: { revision: revision === '' ? null : revision }, after: { revision: snapshot.revision } });
       master.replace(new MasterKeyStore(snapshot.config.masterKey ?? fallbackKey));
       state.setDegradedMode(checked.degradedMode);
+      // Not waited for: until a model is there, strategies decide by what is believed of their candidates.
+      modelsFollowed = models.follow(snapshot.config.router);
     },
-    models: () => ({ models: [] }),
+    models: () => models.report(),
     onReport: (report) => applied.write(report),
   });
+  const reload = async (reason: string): Promise<void> => {
+    await follower.reload(reason);
+    await models.refresh(reason);
+    await follower.publish();
+  };
   const context: GatewayContext = {
     live, gate, telemetry, metrics, keys, limits, cache, database, pools, breakers, prices: parts.prices, audit: records.audit, book: records.book,
     accessChanged: (tokens) => state.accessChanged(tokens),
@@ -117,9 +148,12 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
       onAttemptEnd: (deployment, outcome) => metrics.attemptEnded(deployment, outcome),
     },
     reloadReport: () => follower.report(),
-    reload: (reason) => follower.reload(reason),
+    reload,
   };
   await follower.reload('start');
+  const waited = new AbortController();
+  await Promise.race([modelsFollowed, sleep(MODELS_START_LIMIT_MS, waited.signal)]);
+  waited.abort();
   if (generated?.created === true && live.current.config.masterKey === undefined) {
     logger.warn('master key generated: none is configured by LITELLM_MASTER_KEY or general_settings.master_key', { path: generated.path });
   }
@@ -135,7 +169,7 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
   return {
     url,
     telemetry,
-    reload: (reason) => follower.reload(reason),
+    reload,
     async drain() {
       const startedAt = clock.monotonic();
       logger.info('draining', { running: gate.running, limit_ms: settings.drainLimitMs });
@@ -156,6 +190,7 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
       await records.close();
       await state.close();
       live.close();
+      await models.close();
       await pools.close();
       await Promise.all([pidFile, applied.path].map((path) => rm(path, { force: true }).catch(() => undefined)));
     },

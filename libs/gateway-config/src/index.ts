@@ -9,3 +9,4 @@ export { DEFAULT_DEGRADED_MODE, parseDegradedMode, type DegradedMode } from './d
 export { configJsonSchema } from './config-json-schema.ts';
 export { configReferenceTables } from './config-reference.ts';
 export { configRevision, type ConfigTexts } from './config-revision.ts';
+export { wantedModels, type WantedModel } from './wanted-models.ts';

@@ -17,3 +17,12 @@ export { encodeStaticEmbedder, readVocabulary, type StaticEmbedderHeader } from 
 export { openMinilm } from './features/open-minilm.ts';
 export type { MinilmSession } from './onnx/minilm-session.ts';
 export { WordPiece } from './features/word-piece.ts';
+export { availableMemoryBytes } from './onnx/available-memory.ts';
+export { inspectModel, type ModelFacts } from './onnx/inspect-model.ts';
+export { HEAD_OPERATORS, TRANSFORMER_OPERATORS } from './onnx/operators.ts';
+export { loadRouterModel, type LoadRouterModelOptions } from './onnx/load-router-model.ts';
+export { isModelRefusal, MODEL_REFUSALS, ModelRefusedError, type ModelRefusal } from './onnx/model-refused-error.ts';
+export { requireFreeMemory } from './onnx/require-free-memory.ts';
+export { HEAD_FILE, HEAD_INPUTS, HEAD_OUTPUT, type RouterModel } from './onnx/router-model.ts';
+export { selfTestArtifact, type SelfTestOptions } from './onnx/self-test.ts';
+export { shippedRouterDirectory } from './shipped-router.ts';

@@ -1,18 +1,18 @@
-import { mkdir, readdir, readFile, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { temporaryDirectory } from '@pointsman/testing';
 import { expect, test } from 'vitest';
-import { createSync, type SyncOptions } from './create-sync.ts';
-import { createStagingDirectory, publishDirectory, publishedRevision, pruneGenerations, removeLeftovers } from './publish-directory.ts';
-import { runSyncLoop } from './run-sync-loop.ts';
+import { createSync, type SyncOptions, type SyncStep } from './create-sync.ts';
+import { confirmedRevision, createStagingDirectory, publishDirectory, publishedRevision, pruneGenerations, removeLeftovers } from './publish-directory.ts';
+import { pauseMs, runSyncLoop } from './run-sync-loop.ts';
 import { RejectedRevisionError, type SyncResult, type SyncSteps } from './sync-steps.ts';
 
 const never = new AbortController().signal;
 
 /** A source that holds one text per revision, and counts what is asked of it. */
-function source(first: string): SyncSteps & { newest: string; fetched: string[]; applied: string[]; failApply: boolean; bad: Set<string> } {
+function source(first: string): SyncSteps & { newest: string; fetched: string[]; applied: string[]; failApply: boolean; bad: Set<string>; refused: Set<string> } {
   return {
-    newest: first, fetched: [], applied: [], failApply: false, bad: new Set(),
+    newest: first, fetched: [], applied: [], failApply: false, bad: new Set(), refused: new Set(),
     head() { return Promise.resolve(this.newest); },
     async fetch(revision, directory) {
       this.fetched.push(revision);
@@ -24,6 +24,7 @@ function source(first: string): SyncSteps & { newest: string; fetched: string[];
     verify(_directory, revision) { return this.bad.has(revision) ? Promise.reject(new RejectedRevisionError(revision, 'model_list[0]: broken')) : Promise.resolve(); },
     ensureApplied(revision) {
       if (this.failApply) return Promise.reject(new Error('nobody answers'));
+      if (this.refused.has(revision)) return Promise.reject(new RejectedRevisionError(revision, 'the gateway refuses it'));
       this.applied.push(revision);
       return Promise.resolve();
     },
@@ -44,13 +45,13 @@ test('what is new is published as a whole and applied, what is known is only app
   const root = directory.path;
   const steps = source('r1');
   const sync = createSync({ root, steps });
-  expect(await sync.pass(never)).toEqual({ outcome: 'published', revision: 'r1' });
-  expect(await sync.pass(never)).toEqual({ outcome: 'unchanged', revision: 'r1' });
+  expect(await sync.pass(never)).toMatchObject({ outcome: 'published', revision: 'r1' });
+  expect(await sync.pass(never)).toMatchObject({ outcome: 'unchanged', revision: 'r1' });
   steps.newest = 'r2';
-  expect(await sync.pass(never)).toEqual({ outcome: 'published', revision: 'r2' });
+  expect(await sync.pass(never)).toMatchObject({ outcome: 'published', revision: 'r2' });
   expect(await published(root)).toEqual(['a of r2', 'b of r2']);
   steps.newest = 'r1';
-  expect(await sync.pass(never)).toEqual({ outcome: 'published', revision: 'r1' });
+  expect(await sync.pass(never)).toMatchObject({ outcome: 'published', revision: 'r1' });
   expect(await published(root)).toEqual(['a of r1', 'b of r1']);
   expect(steps.applied).toEqual(['r1', 'r1', 'r2', 'r1']);
   expect(await leftovers(root)).toEqual([]);
@@ -64,14 +65,14 @@ test('rejected content is fetched once, the old generation stays and is kept app
   await sync.pass(never);
   steps.bad.add('bad');
   steps.newest = 'bad';
-  expect(await sync.pass(never)).toEqual({ outcome: 'rejected', revision: 'bad' });
-  expect(await sync.pass(never)).toEqual({ outcome: 'rejected', revision: 'bad' });
+  expect(await sync.pass(never)).toMatchObject({ outcome: 'rejected', revision: 'bad' });
+  expect(await sync.pass(never)).toMatchObject({ outcome: 'rejected', revision: 'bad' });
   expect(sync.rejected).toEqual({ revision: 'bad', reason: 'model_list[0]: broken' });
   expect(steps.fetched).toEqual(['good', 'bad']);
   expect(await published(root)).toEqual(['a of good', 'b of good']);
-  expect(steps.applied).toEqual(['good', 'good']);
+  expect(steps.applied).toEqual(['good', 'good', 'good']);
   steps.newest = 'better';
-  expect(await sync.pass(never)).toEqual({ outcome: 'published', revision: 'better' });
+  expect(await sync.pass(never)).toMatchObject({ outcome: 'published', revision: 'better' });
   expect(sync.rejected).toBeUndefined();
   expect(await leftovers(root)).toEqual([]);
 });
@@ -83,12 +84,12 @@ test('a consumer that does not answer is nudged again without fetching again', a
   steps.failApply = true;
   await expect(sync.pass(never)).rejects.toThrow('nobody answers');
   steps.failApply = false;
-  expect(await sync.pass(never)).toEqual({ outcome: 'unchanged', revision: 'r1' });
+  expect(await sync.pass(never)).toMatchObject({ outcome: 'unchanged', revision: 'r1' });
   expect(steps.fetched).toEqual(['r1']);
   expect(steps.applied).toEqual(['r1']);
 });
 
-const STEPS = ['head', 'fetched', 'verified', 'published', 'applied', 'pruned'] as const;
+const STEPS = ['head', 'fetched', 'verified', 'published', 'applied', 'pruned'] as const satisfies readonly SyncStep[];
 
 test.each(STEPS)('killed after the step %s, what is published is whole, and the next run finishes the work', async (killedAfter) => {
   await using directory = await temporaryDirectory();
@@ -104,6 +105,121 @@ test.each(STEPS)('killed after the step %s, what is published is whole, and the 
   expect([['a of r1', 'b of r1'], ['a of r2', 'b of r2']]).toContainEqual([a, b]);
   await createSync({ root, steps }).pass(never);
   expect(await published(root)).toEqual(['a of r2', 'b of r2']);
+});
+
+test('what the gateway refuses gives way to what it last confirmed, is not tried again, and the next good one is served', async () => {
+  await using directory = await temporaryDirectory();
+  const root = directory.path;
+  const steps = source('r1');
+  const sync = createSync({ root, steps });
+  await sync.pass(never);
+  steps.refused.add('r2');
+  steps.newest = 'r2';
+  expect(await sync.pass(never)).toEqual({ outcome: 'rejected', revision: 'r2', serving: 'r1' });
+  expect(sync.rejected).toEqual({ revision: 'r2', reason: 'the gateway refuses it' });
+  expect(await published(root)).toEqual(['a of r1', 'b of r1']);
+  expect(steps.applied).toEqual(['r1', 'r1']);
+  expect(await sync.pass(never)).toMatchObject({ outcome: 'rejected', revision: 'r2', serving: 'r1' });
+  expect(steps.fetched).toEqual(['r1', 'r2']);
+  steps.newest = 'r3';
+  expect(await sync.pass(never)).toEqual({ outcome: 'published', revision: 'r3', serving: 'r3' });
+  expect(sync.rejected).toBeUndefined();
+});
+
+test('what was published while no gateway answered is not what a refusal falls back to', async () => {
+  await using directory = await temporaryDirectory();
+  const root = directory.path;
+  const steps = source('good');
+  const sync = createSync({ root, steps });
+  await sync.pass(never);
+  steps.failApply = true;
+  steps.newest = 'unconfirmed';
+  await expect(sync.pass(never)).rejects.toThrow('nobody answers');
+  steps.failApply = false;
+  steps.refused.add('unconfirmed').add('newest');
+  steps.newest = 'newest';
+  expect(await sync.pass(never)).toEqual({ outcome: 'rejected', revision: 'newest', serving: 'good' });
+});
+
+test('a first revision that the gateway refuses stays where it is, rejected, and serves once the gateway takes it', async () => {
+  await using directory = await temporaryDirectory();
+  const root = directory.path;
+  const steps = source('r1');
+  const sync = createSync({ root, steps });
+  steps.refused.add('r1');
+  for (let n = 0; n < 2; n += 1) expect(await sync.pass(never)).toEqual({ outcome: 'rejected', revision: 'r1', serving: 'r1' });
+  expect(await published(root)).toEqual(['a of r1', 'b of r1']);
+  steps.refused.clear();
+  expect(await sync.pass(never)).toMatchObject({ outcome: 'unchanged', revision: 'r1' });
+  expect(sync.rejected).toBeUndefined();
+});
+
+test('a confirmed revision that the gateway refuses after it was started anew stays where it is, rejected', async () => {
+  await using directory = await temporaryDirectory();
+  const steps = source('r1');
+  const sync = createSync({ root: directory.path, steps });
+  await sync.pass(never);
+  steps.refused.add('r1');
+  for (let n = 0; n < 2; n += 1) expect(await sync.pass(never)).toEqual({ outcome: 'rejected', revision: 'r1', serving: 'r1' });
+});
+
+test('a gateway that refuses what it confirmed before, while something newer is rejected, is a failure and no news about the newer one', async () => {
+  await using directory = await temporaryDirectory();
+  const steps = source('r1');
+  const sync = createSync({ root: directory.path, steps });
+  await sync.pass(never);
+  steps.bad.add('r2');
+  steps.newest = 'r2';
+  await sync.pass(never);
+  steps.refused.add('r1');
+  await expect(sync.pass(never)).rejects.toThrow('The published revision r1 is refused too: the gateway refuses it');
+  expect(sync.rejected).toEqual({ revision: 'r2', reason: 'model_list[0]: broken' });
+  expect(steps.fetched).toEqual(['r1', 'r2']);
+});
+
+test.each(['published', 'returned'] as const)('killed after the step %s of a revision that the gateway refuses, the next run is back on the confirmed one', async (killedAfter) => {
+  await using directory = await temporaryDirectory();
+  const root = directory.path;
+  const steps = source('r1');
+  await createSync({ root, steps }).pass(never);
+  steps.refused.add('r2');
+  steps.newest = 'r2';
+  await expect(createSync({ root, steps, onStep: (step) => {
+    if (step === killedAfter) throw new Error('killed');
+  } }).pass(never)).rejects.toThrow('killed');
+  expect(await createSync({ root, steps }).pass(never)).toEqual({ outcome: 'rejected', revision: 'r2', serving: 'r1' });
+  expect(await published(root)).toEqual(['a of r1', 'b of r1']);
+});
+
+test('without a consumer nothing counts as confirmed', async () => {
+  await using directory = await temporaryDirectory();
+  const { head, fetch, verify, ...rest } = source('r1');
+  const steps = { ...rest, head, fetch, verify, ensureApplied: undefined };
+  expect(await createSync({ root: directory.path, steps }).pass(never)).toMatchObject({ outcome: 'published', revision: 'r1' });
+  expect(await confirmedRevision(directory.path)).toBeUndefined();
+});
+
+test('what says what should be here may itself be bad: rejected, and what is published is kept applied', async () => {
+  await using directory = await temporaryDirectory();
+  const steps = source('r1');
+  const sync = createSync({ root: directory.path, steps });
+  await sync.pass(never);
+  const head = steps.head.bind(steps);
+  steps.head = () => Promise.reject(new RejectedRevisionError('release-1', 'release.json: stable: is required'));
+  expect(await sync.pass(never)).toEqual({ outcome: 'rejected', revision: 'release-1', serving: 'r1' });
+  expect(steps.applied).toEqual(['r1', 'r1']);
+  steps.head = head;
+  expect(await sync.pass(never)).toMatchObject({ outcome: 'unchanged' });
+  expect(sync.rejected).toBeUndefined();
+});
+
+test('a published generation that somebody removed is fetched again', async () => {
+  await using directory = await temporaryDirectory();
+  const steps = source('r1');
+  await createSync({ root: directory.path, steps }).pass(never);
+  await rm(join(directory.path, 'generations', 'r1'), { recursive: true });
+  expect(await createSync({ root: directory.path, steps }).pass(never)).toMatchObject({ outcome: 'published', revision: 'r1' });
+  expect(await published(directory.path)).toEqual(['a of r1', 'b of r1']);
 });
 
 test('two sidecars on one volume publish the same revision at once: one whole generation is there', async () => {
@@ -152,8 +268,20 @@ test('leftovers of a killed run are removed once nobody has touched them for a w
   const longAgo = new Date(Date.now() - 3_600_000);
   await utimes(old, longAgo, longAgo);
   await utimes(running, longAgo, longAgo);
-  expect(await removeLeftovers(root, { olderThanMs: 60_000, now: Date.now() })).toBe(1);
+  expect(await removeLeftovers(root, { olderThanMs: 60_000 })).toBe(1);
   expect(await leftovers(root)).toEqual([running.slice(root.length + 1)]);
+});
+
+test('a link that a neighbour is about to rename is as old as itself, not as what it leads to', async () => {
+  await using directory = await temporaryDirectory();
+  const root = directory.path;
+  await createSync({ root, steps: source('r1') }).pass(never);
+  const longAgo = new Date(Date.now() - 3_600_000);
+  await mkdir(join(root, 'generations', 'old'));
+  await utimes(join(root, 'generations', 'old'), longAgo, longAgo);
+  await symlink(join('generations', 'old'), join(root, '.link-neighbour'));
+  expect(await removeLeftovers(root, { olderThanMs: 60_000 })).toBe(0);
+  expect(await removeLeftovers(root, { olderThanMs: 60_000, now: Date.now() + 3_600_000 })).toBe(1);
 });
 
 test('the loop counts failures in a row, forgives after a success, does not count rejections, and gives up at its limit', async () => {
@@ -167,6 +295,23 @@ test('the loop counts failures in a row, forgives after a success, does not coun
   }, never);
   await expect(loop).rejects.toThrow('e');
   expect(seen).toEqual(['failure 1', 'failure 2', 'rejected', 'failure 1', 'failure 2', 'failure 3']);
+});
+
+test.each([
+  [60_000, 0, 60_000], [60_000, 1, 1_000], [60_000, 2, 2_000], [60_000, 6, 32_000], [60_000, 7, 60_000], [60_000, 1_000, 60_000], [500, 3, 500],
+])('with an interval of %i ms, the pause after %i failures is %i ms', (interval, failures, expected) => {
+  expect(pauseMs(interval, failures)).toBe(expected);
+});
+
+test('the interval is asked before each pause', async () => {
+  const stop = new AbortController();
+  let asked = 0;
+  await runSyncLoop(() => Promise.resolve({ outcome: 'unchanged', revision: 'x' }), { intervalMs: () => {
+    asked += 1;
+    if (asked === 3) stop.abort();
+    return 1;
+  }, passTimeoutMs: 1_000, random: () => 0, now: () => 0 }, { onPass: () => undefined }, stop.signal);
+  expect(asked).toBe(3);
 });
 
 test('a pass that hangs is given up at its limit, and the signal ends the loop at once', async () => {

@@ -1,18 +1,36 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, readlink, rename, rm, stat, symlink, utimes } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
 const STAGING = '.staging-';
 const LINK = '.link-';
+const TOUCH = '.now-';
+const CONFIRMED = 'confirmed';
 /** Content identities: hex digests, versions, both. Never a path. */
 const REVISION = /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/;
 
-/** The revision that `current` points to; undefined before the first publish and when somebody has put something else there. */
-export async function publishedRevision(root: string): Promise<string | undefined> {
+/** The revision that `current` points to; undefined before the first publish, when its generation is gone and when somebody has put something else there. */
+export function publishedRevision(root: string): Promise<string | undefined> {
+  return linkedRevision(root, 'current');
+}
+
+/** The revision that the consumer last said it serves: where to go back to when it refuses a newer one. Kept on disk, so that it outlives the sidecar. */
+export function confirmedRevision(root: string): Promise<string | undefined> {
+  return linkedRevision(root, CONFIRMED);
+}
+
+/** Remembers that the consumer serves a generation. */
+export async function confirmRevision(root: string, revision: string): Promise<void> {
+  if (await confirmedRevision(root) === revision) return;
+  await replaceLink(join(root, CONFIRMED), join('generations', revision));
+}
+
+async function linkedRevision(root: string, name: string): Promise<string | undefined> {
   try {
-    const target = await readlink(join(root, 'current'));
+    const target = await readlink(join(root, name));
     const revision = basename(target);
-    return REVISION.test(revision) && target === join('generations', revision) ? revision : undefined;
+    if (!REVISION.test(revision) || target !== join('generations', revision)) return undefined;
+    return (await stat(join(root, target))).isDirectory() ? revision : undefined;
   } catch (error) {
     if (hasCode(error, 'ENOENT') || hasCode(error, 'EINVAL')) return undefined;
     throw error;
@@ -43,6 +61,9 @@ export async function publishDirectory(root: string, staged: string, revision: s
     // Another sidecar on the same volume was first, or this revision was published before: what is there is whole.
     if (!hasCode(error, 'ENOTEMPTY') && !hasCode(error, 'EEXIST')) throw error;
     await rm(staged, { recursive: true, force: true });
+    // Its age is that of its last publishing: a neighbour that prunes must not take it for the oldest.
+    const now = await fileSystemTime(root);
+    await utimes(generation, now, now);
   }
   await syncPath(join(root, 'generations'));
   await pointTo(root, revision);
@@ -66,26 +87,43 @@ export async function replaceLink(path: string, target: string): Promise<void> {
   }
 }
 
-/** Removes what a killed process left behind: staging directories and links that nobody has touched for `olderThanMs`. Another sidecar's running work stays. */
-export async function removeLeftovers(root: string, { olderThanMs, now }: { readonly olderThanMs: number; readonly now: number }): Promise<number> {
+/**
+ * Removes what a killed process left behind: staging directories and links that nobody has touched for `olderThanMs`. Another sidecar's running work stays.
+ * Ages are told by the file system's own clock, which on a network volume is not this machine's; `now` (milliseconds since 1970) replaces it.
+ */
+export async function removeLeftovers(root: string, { olderThanMs, now }: { readonly olderThanMs: number; readonly now?: number }): Promise<number> {
+  const left = (await namesIn(root)).filter((name) => [STAGING, LINK, TOUCH].some((prefix) => name.startsWith(prefix)));
+  if (left.length === 0) return 0;
+  const nowMs = now ?? (await fileSystemTime(root)).getTime();
   let removed = 0;
-  for (const name of await namesIn(root)) {
-    if (!name.startsWith(STAGING) && !name.startsWith(LINK)) continue;
+  for (const name of left) {
     const path = join(root, name);
     const newest = await newestChange(path);
-    if (newest === undefined || now - newest < olderThanMs) continue;
+    if (newest === undefined || nowMs - newest < olderThanMs) continue;
     await rm(path, { recursive: true, force: true });
     removed += 1;
   }
   return removed;
 }
 
-/** Removes old generations: the newest `keep` stay besides the published one and those in `alsoKeep`, for readers that are still on them and for rollbacks. */
+/** What time the file system of a directory has: the modification time it gives to a new file. */
+async function fileSystemTime(directory: string): Promise<Date> {
+  const path = join(directory, `${TOUCH}${randomUUID()}`);
+  const handle = await open(path, 'wx');
+  try {
+    return (await handle.stat()).mtime;
+  } finally {
+    await handle.close();
+    await rm(path, { force: true });
+  }
+}
+
+/** Removes old generations: the newest `keep` stay besides the published one, the confirmed one and those in `alsoKeep`, for readers that are still on them and for rollbacks. */
 export async function pruneGenerations(root: string, { keep, alsoKeep = new Set() }: { readonly keep: number; readonly alsoKeep?: ReadonlySet<string> }): Promise<string[]> {
-  const published = await publishedRevision(root);
+  const linked = new Set([await publishedRevision(root), await confirmedRevision(root)]);
   const candidates: { readonly name: string; readonly changedAt: number }[] = [];
   for (const name of await namesIn(join(root, 'generations'))) {
-    if (name === published || alsoKeep.has(name)) continue;
+    if (linked.has(name) || alsoKeep.has(name)) continue;
     const found = await stat(join(root, 'generations', name)).catch(() => undefined);
     if (found !== undefined) candidates.push({ name, changedAt: found.mtimeMs });
   }
@@ -107,11 +145,9 @@ async function namesIn(directory: string): Promise<string[]> {
 /** The latest change of a directory or anything in it: a download that goes on touches only its file. */
 async function newestChange(path: string): Promise<number | undefined> {
   try {
-    const { mtimeMs } = await stat(path).catch((error: unknown) => {
-      if (hasCode(error, 'ENOENT')) return { mtimeMs: 0 }; // a link that leads nowhere
-      throw error;
-    });
-    let newest = mtimeMs;
+    const found = await lstat(path);
+    let newest = found.mtimeMs;
+    if (!found.isDirectory()) return newest; // a link is as old as itself, wherever it leads
     for (const entry of await readdir(path, { withFileTypes: true, recursive: true }).catch(() => [])) {
       const found = await stat(join(entry.parentPath, entry.name)).catch(() => undefined);
       if (found !== undefined && found.mtimeMs > newest) newest = found.mtimeMs;

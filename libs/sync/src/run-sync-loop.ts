@@ -2,32 +2,29 @@ import { sleep } from '@pointsman/timing';
 import type { SyncResult } from './sync-steps.ts';
 
 export interface SyncLoopOptions {
-  readonly intervalMs: number;
+  /** Pause between two passes; a function is asked before each pause. */
+  readonly intervalMs: number | (() => number);
   /** Longest time a pass may take. */
   readonly passTimeoutMs: number;
   /** Failures in a row after which the loop gives up and rejects; without it, it goes on for ever. */
   readonly maxFailures?: number;
-  /** 0 ≤ x < 1: spreads replicas over ±20 % of the interval. */
+  /** 0 ≤ x < 1: spreads replicas over ±20 % of the pause. */
   readonly random: () => number;
+  /** Milliseconds; only differences count, so that a clock that is set does not matter. */
   readonly now: () => number;
-}
-
-/** How a loop stands: what `/health/<app>` shows. */
-export interface SyncStatus {
-  readonly status: 'starting' | 'ok' | 'rejected' | 'failing';
-  /** What is published and applied. */
-  readonly revision: string | null;
-  readonly last_attempt_at: string | null;
-  readonly last_success_at: string | null;
-  readonly consecutive_failures: number;
-  readonly rejected?: { readonly revision: string; readonly reason: string };
 }
 
 export interface SyncObserver {
   onPass(pass: { readonly result: SyncResult } | { readonly failure: unknown; readonly consecutiveFailures: number }, tookMs: number): void;
 }
 
-/** Passes again and again until the signal. Rejected content is an outcome, not a failure: it never spends the failure budget. */
+/** The first pause after a failure; it doubles with each further one, up to the interval. */
+const FIRST_RETRY_MS = 1_000;
+
+/**
+ * Passes again and again until the signal. Rejected content is an outcome, not a failure: it never spends the failure budget. After a failure the next pass comes
+ * sooner: after min(interval, 1 s · 2^(failures − 1)), ±20 %.
+ */
 export async function runSyncLoop(
   pass: (signal: AbortSignal) => Promise<SyncResult>,
   { intervalMs, passTimeoutMs, maxFailures = Infinity, random, now }: SyncLoopOptions,
@@ -47,6 +44,11 @@ export async function runSyncLoop(
       observer.onPass({ failure, consecutiveFailures: failures }, now() - startedAt);
       if (failures >= maxFailures) throw failure;
     }
-    await sleep(intervalMs * (0.8 + 0.4 * random()), signal);
+    await sleep(pauseMs(typeof intervalMs === 'number' ? intervalMs : intervalMs(), failures) * (0.8 + 0.4 * random()), signal);
   }
+}
+
+/** Without its jitter, in milliseconds. */
+export function pauseMs(intervalMs: number, failures: number): number {
+  return failures === 0 ? intervalMs : Math.min(intervalMs, FIRST_RETRY_MS * 2 ** Math.min(failures - 1, 30));
 }

@@ -98,8 +98,18 @@ export const SYNC_OUTCOME = 'sync.outcome';
 export const SYNC_REVISION = 'sync.revision';
 /** Bytes fetched in this pass. */
 export const SYNC_BYTES = 'sync.bytes';
+/** The object that was asked for. */
+export const OBJECT_STORE_KEY = 'object_store.key';
+/** `downloaded`, `unchanged`, `absent`, `failed`. */
+export const OBJECT_STORE_OUTCOME = 'object_store.outcome';
 export const LOCK_KEY = 'lock.key';
 /** Milliseconds spent waiting for the lock. */
 export const LOCK_WAIT_MS = 'lock.wait_ms';
+/** The fencing number of the lock that was acquired. */
+export const LOCK_FENCE = 'lock.fence';
+/** A router model of `MODELS_DIR`. */
+export const ROUTER_MODEL_NAME = 'router.model_name';
+/** Where a router model was downloaded from: `origin`, `cache`. */
+export const MODEL_SOURCE = 'model.source';
 /** Audit rows written by this export. */
 export const AUDIT_EXPORTED_ROWS = 'audit.exported_rows';

@@ -24,3 +24,7 @@ export { startPostgres, type RunningPostgres, type StartPostgresOptions } from '
 export { startRedis, startRedisCluster, startRedisSentinel, type RedisNode, type RedisReply, type RunningCluster, type RunningRedis, type RunningSentinel, type StartRedisOptions } from './start-redis.ts';
 export { startSteadyLoad, type LoadFailure, type LoadReport, type RunningLoad, type SteadyLoadOptions } from './steady-load.ts';
 export { temporaryDirectory, type TemporaryDirectory } from './temporary-directory.ts';
+export {
+  attribute, constantHead, ELEMENT, graph, linearHead, message, mixedHead, node, onnxModel, tensor, valueInfo,
+  type Field, type GraphParts, type LinearHeadOptions, type MixedHeadOptions, type ModelParts, type NodeParts, type TensorParts,
+} from './onnx-model.ts';

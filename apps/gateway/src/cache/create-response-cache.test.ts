@@ -111,6 +111,7 @@ describe('an equal request', () => {
     expect(first.headers.get('x-litellm-cache-key')).toMatch(/^[0-9a-f]{64}$/);
     expect(Object.fromEntries(second.headers)).toMatchObject({
       'content-type': 'application/json', 'x-litellm-cache-hit': 'true', 'x-litellm-cache-key': first.headers.get('x-litellm-cache-key'), 'x-litellm-model-id': 'a',
+      'x-router-strategy': 'cache', 'x-router-selected-model': first.headers.get('x-router-selected-model'), 'x-router-model-version': '',
       'x-litellm-model-group': 'chat', 'x-litellm-response-cost': '0', age: expect.stringMatching(/^\d+$/) as string,
     });
     expect(second.headers.get('x-request-id')).not.toBe(first.headers.get('x-request-id'));

@@ -142,6 +142,8 @@ export class Dispatch implements AttemptListener, Runner {
     const eligible = eligibleCandidates(plan, this.#snapshot, this.#parts.cooldowns, { tags: this.#request.parameters.tags, promptTokens: this.#request.promptTokens, about: this.#request.about });
     if (eligible instanceof AppError) {
       this.#lastError ??= eligible;
+      // Nobody could be chosen from: said in the same words, so that a search for decisions finds it.
+      if (this.#record.decision === undefined && this.#exchange.trace.recording) this.#record.decisionAttributes = decisionAttributes(noDecision(plan));
       this.#fallBack(eligible);
       return;
     }
@@ -519,6 +521,10 @@ function headersFor(span: Span | undefined, anthropicBeta: string | undefined): 
   }
   if (anthropicBeta !== undefined) headers['anthropic-beta'] = anthropicBeta;
   return headers;
+}
+
+function noDecision({ decider }: GroupPlan): Decision {
+  return { order: [], scores: [], strategy: decider.strategyName, modelVersion: '', propensity: 1, tookMs: 0, problem: undefined };
 }
 
 function noneHealthy(plan: GroupPlan): AppError {

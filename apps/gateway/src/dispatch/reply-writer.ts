@@ -106,6 +106,7 @@ export class ReplyWriter {
   #routingHeaders(): string[] {
     const { deployment, decision, group, retries, fallbacks, cacheKey } = this.#record;
     const headers = ['x-litellm-model-group', headerSafe(group), 'x-litellm-attempted-retries', String(retries), 'x-litellm-attempted-fallbacks', String(fallbacks)];
+    if (deployment === undefined && decision?.order[0] !== undefined) headers.push('x-router-selected-model', headerSafe(decision.order[0].model));
     if (deployment !== undefined) headers.push('x-litellm-model-id', deployment.configured.id, 'x-router-selected-model', headerSafe(deployment.configured.configuredModel));
     if (cacheKey !== undefined) headers.push('x-litellm-cache-key', cacheKey);
     if (this.#more !== undefined) headers.push(...this.#more);

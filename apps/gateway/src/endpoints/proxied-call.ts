@@ -3,6 +3,7 @@ import type { WireFormat } from '@pointsman/providers';
 import type { Session } from '@pointsman/routing';
 import { checkChatBody, checkCompletionBody, checkEmbeddingBody, checkMessagesBody, checkResponsesBody, type BodyCheck } from '@pointsman/schemas';
 import type { JsonObject } from '@pointsman/schemas';
+import { cachedDecision } from '../cache/cached-decision.ts';
 import { replayStored } from '../cache/replay-stored.ts';
 import type { StoredReply } from '../cache/response-cache.ts';
 import { Dispatch } from '../dispatch/dispatch.ts';
@@ -17,6 +18,7 @@ import { parseJsonBody, type JsonBody } from '../http/parse-json-body.ts';
 import type { Running } from '../http/serve.ts';
 import type { Admission, AdmissionRequest } from '../access/limits.ts';
 import { resolveGroup } from '../access/resolve-group.ts';
+import { decisionAttributes } from '../record/annotate-spans.ts';
 import type { ExchangeRecord } from '../record/exchange-record.ts';
 import type { GroupPlan } from '../snapshot/snapshot.ts';
 import type { GatewayContext } from './gateway-context.ts';
@@ -140,6 +142,8 @@ function dispatchAdmitted(context: GatewayContext, running: Running, call: Prepa
       fallbackLimits?.settle(record);
     };
     if (stored !== undefined) {
+      record.decision = cachedDecision(plan, stored.modelId);
+      if (exchange.trace.recording) record.decisionAttributes = decisionAttributes(record.decision);
       replayStored(exchange, { record, format: call.format, stored, finished });
       return;
     }

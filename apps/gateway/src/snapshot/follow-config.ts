@@ -40,6 +40,8 @@ export interface ConfigFollower {
   /** Reads, checks, compiles and swaps; resolves when that is done, whatever came of it. Calls while one runs are answered by one more run. */
   reload(reason: string): Promise<void>;
   report(): ReloadReport;
+  /** Tells the report again, where something else in it has changed. */
+  publish(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -159,6 +161,7 @@ export function followConfig(parts: FollowConfigParts): ConfigFollower {
   return {
     reload,
     report,
+    publish: () => parts.onReport(report()),
     async close() {
       closed = true;
       clearInterval(poll);

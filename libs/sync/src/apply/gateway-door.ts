@@ -6,4 +6,6 @@ export interface GatewayDoor {
   report(signal: AbortSignal): Promise<GatewayReport | undefined>;
   /** Tells it to read its files again; says nothing about what came of it. False when there is nobody to tell. */
   nudge(signal: AbortSignal): Promise<boolean>;
+  /** After a `report` of undefined or a `nudge` of false: why, in words that say what to look at. */
+  readonly absence?: string | undefined;
 }

@@ -1,0 +1,53 @@
+import { writeSync } from 'node:fs';
+import { performance } from 'node:perf_hooks';
+import { createInterface } from 'node:readline';
+import { describeUnknown } from '@pointsman/errors';
+import type { FeatureExtractor } from '../features/prompt-features.ts';
+import { checkGolden } from './check-golden.ts';
+import { checkHeadInterface } from './check-head-interface.ts';
+import { openHeadSession } from './head-session.ts';
+import { inspectModel } from './inspect-model.ts';
+import { checkFeatures } from './load-router-model.ts';
+import { ModelRefusedError } from './model-refused-error.ts';
+import { HEAD_OPERATORS } from './operators.ts';
+import { readArtifact } from './read-artifact.ts';
+import { VERDICT_DESCRIPTOR, type SelfTestFigures, type SelfTestRequest, type SelfTestVerdict } from './self-test-messages.ts';
+import { blankFeatures, warmUp } from './warm-up.ts';
+
+/** The child of `selfTestArtifact`: does with an artifact what the gateway would do, where a crash hurts nobody. It is killed once it has answered. */
+async function test({ directory, maxBytes, extractorModule, extractorOptions }: SelfTestRequest): Promise<SelfTestFigures> {
+  const { manifest, headPath } = await readArtifact(directory);
+  const facts = inspectModel(headPath, { maxBytes, operators: HEAD_OPERATORS });
+  const inputs = checkHeadInterface(facts, manifest);
+  const extractor = await createExtractor(extractorModule, { ...extractorOptions, embedder: manifest.features.embedder.name });
+  checkFeatures(manifest.features, { featureVersion: extractor.version, embedder: extractor.embedder });
+  const startedAt = performance.now();
+  const session = await openHeadSession(headPath, { inputs, columns: manifest.candidates.length });
+  const loadMs = performance.now() - startedAt;
+  const runMs = await warmUp(session, blankFeatures(facts));
+  const worstDifference = await checkGolden({ manifest, extractor, session });
+  return { fileBytes: facts.fileBytes, weightBytes: facts.weightBytes, loadMs, runMs, worstDifference, peakBytes: process.resourceUsage().maxRSS * 1024 };
+}
+
+async function createExtractor(module: string, options: Readonly<Record<string, unknown>>): Promise<FeatureExtractor> {
+  const { createFeatureExtractor } = (await import(module)) as { createFeatureExtractor: (options: Readonly<Record<string, unknown>>) => FeatureExtractor | Promise<FeatureExtractor> };
+  try {
+    return await createFeatureExtractor(options);
+  } catch (error) {
+    throw new ModelRefusedError('features', `The features that the model was trained on cannot be made here: ${describeUnknown(error)}`, error);
+  }
+}
+
+function answer(verdict: SelfTestVerdict): void {
+  writeSync(VERDICT_DESCRIPTOR, `${JSON.stringify(verdict)}\n`);
+}
+
+const lines = createInterface({ input: process.stdin });
+lines.once('line', (line) => {
+  test(JSON.parse(line) as SelfTestRequest).then(
+    (passed) => answer({ passed }),
+    (error: unknown) => answer({ refused: error instanceof ModelRefusedError ? { refusal: error.refusal, message: error.message } : { refusal: 'load_failed', message: describeUnknown(error) } }),
+  );
+});
+// Standard input ends when the parent is gone: nobody is left to answer to.
+lines.once('close', () => process.kill(process.pid, 'SIGKILL'));
