@@ -3,9 +3,13 @@ import type { AddCommand, CommandContext } from './command-context.ts';
 import { addAudit } from './commands/audit.ts';
 import { addImport } from './commands/import.ts';
 import { addKeys } from './commands/keys.ts';
+import { addRollback } from './commands/rollback.ts';
+import { addRollout } from './commands/rollout.ts';
+import { addSignModel } from './commands/sign-model.ts';
+import { addStatus } from './commands/status.ts';
 import { addValidateConfig } from './commands/validate-config.ts';
 
-const COMMANDS: readonly AddCommand[] = [addValidateConfig, addKeys, addImport, addAudit];
+const COMMANDS: readonly AddCommand[] = [addValidateConfig, addRollout, addRollback, addStatus, addKeys, addImport, addAudit, addSignModel];
 
 /** The `pointsman` command line. Throws commander's `CommanderError` instead of ending the process. */
 export function createProgram(context: CommandContext): Command {

@@ -1,10 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { parseEnv } from 'node:util';
-import { AppError } from '@pointsman/errors';
-import { ConfigRejectedError, parseDegradedMode, parseGatewayConfig, readConfigFiles, type ConfigProblem, type ParsedGatewayConfig } from '@pointsman/gateway-config';
-import { providerIds } from '@pointsman/providers';
-import { strategyNames } from '@pointsman/routing';
+import { readConfigFiles, type ConfigProblem } from '@pointsman/gateway-config';
 import { Option } from 'commander';
+import { checkConfig, readingFile, type ConfigCheck } from '../check-config.ts';
 import type { AddCommand, CommandContext } from '../command-context.ts';
 import { formatTable } from '../format-table.ts';
 
@@ -17,11 +15,8 @@ interface Options {
   readonly expectEnv?: true;
 }
 
-interface Report {
+interface Report extends ConfigCheck {
   readonly file: string;
-  readonly parsed: ParsedGatewayConfig | undefined;
-  readonly problems: readonly ConfigProblem[];
-  readonly warnings: readonly ConfigProblem[];
 }
 
 const HELP = `
@@ -60,36 +55,12 @@ export const addValidateConfig: AddCommand = (program, context) => {
 };
 
 async function validate(file: string, options: Options, { env }: CommandContext): Promise<Report> {
-  const files = await reading(file, readConfigFiles(file, async (path) => await readFile(path, 'utf8')));
-  const candidates = options.candidates === undefined ? undefined : await reading(options.candidates, readFile(options.candidates, 'utf8'));
-  const fileEnv = options.envFile === undefined ? {} : parseEnv(await reading(options.envFile, readFile(options.envFile, 'utf8')));
-  const problems: ConfigProblem[] = [];
-  if (options.degradedMode !== undefined) {
-    const text = await reading(options.degradedMode, readFile(options.degradedMode, 'utf8'));
-    problems.push(...collect(() => parseDegradedMode(text, options.degradedMode)).problems);
-  }
-  const outcome = collect(() => parseGatewayConfig({
-    files, env: { ...env, ...fileEnv }, ...(candidates === undefined ? {} : { candidates }), providerIds: new Set(providerIds),
-    implementedStrategies: new Set(strategyNames), missingVariables: options.expectEnv === true ? 'expect' : 'report',
-  }));
-  return { file, parsed: outcome.value, problems: [...outcome.problems, ...problems], warnings: outcome.value?.warnings ?? outcome.warnings };
-}
-
-function collect<T>(parse: () => T): { readonly value: T | undefined; readonly problems: readonly ConfigProblem[]; readonly warnings: readonly ConfigProblem[] } {
-  try {
-    return { value: parse(), problems: [], warnings: [] };
-  } catch (error) {
-    if (!(error instanceof ConfigRejectedError)) throw error;
-    return { value: undefined, problems: error.problems, warnings: error.warnings };
-  }
-}
-
-async function reading<T>(path: string, promise: Promise<T>): Promise<T> {
-  return await promise.catch((error: unknown) => {
-    if (error instanceof AppError) throw error;
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    throw new AppError('not_found', 'file_unreadable', `cannot read ${path} (${code})`, { cause: error });
-  });
+  const text = async (path: string): Promise<string> => await readingFile(path, readFile(path, 'utf8'));
+  const files = await readingFile(file, readConfigFiles(file, async (path) => await readFile(path, 'utf8')));
+  const candidates = options.candidates === undefined ? undefined : await text(options.candidates);
+  const fileEnv = options.envFile === undefined ? {} : parseEnv(await text(options.envFile));
+  const degradedMode = options.degradedMode === undefined ? undefined : { path: options.degradedMode, text: await text(options.degradedMode) };
+  return { file, ...checkConfig({ files, candidates, degradedMode, env: { ...env, ...fileEnv }, expectEnv: options.expectEnv === true }) };
 }
 
 function asJson({ file, parsed, problems, warnings }: Report): string {
