@@ -6,7 +6,7 @@ const NEW = 'aaaaaaaaaaaa';
 const OLD = 'bbbbbbbbbbbb';
 
 function reading(replica: string, revision: string, requests: number, failed = 0, rest: Partial<ReplicaCounters> = {}): AnsweredReading {
-  return { replica, revision, isReady: true, counters: { startedAt: 1, requests, failed, byModel: new Map(), ...rest } };
+  return { replica, revision, isReady: true, counters: { startedAt: 1, requests, failed, ...rest } };
 }
 
 function tally(): ArmTally {
@@ -42,14 +42,6 @@ test('a replica that did not answer is unknown, and what it did meanwhile counts
   arms.add([reading('a', NEW, 100), reading('b', NEW, 100)]);
   expect(arms.add([{ replica: 'a', problem: 'no answer' }])).toMatchObject({ unknown: 1, canary: { replicas: 0 } });
   expect(arms.add([reading('a', NEW, 130), reading('b', NEW, 500)])).toMatchObject({ unknown: 0, canary: { replicas: 2, requests: 30 } });
-});
-
-test('a stream that broke after it began is an error; one that was refused is not counted twice', () => {
-  const models = (refused: number, failedStreams: number): Partial<ReplicaCounters> => ({ byModel: new Map([['chat', { refused, failedStreams }], ['other', { refused: refused * 5, failedStreams: 0 }]]) });
-  const arms = tally();
-  arms.add([reading('a', NEW, 100, 0, models(10, 10))]);
-  // Four refused with 502 and four refused with 429 before their first byte, three broken.
-  expect(arms.add([reading('a', NEW, 150, 4, models(18, 21))])).toMatchObject({ canary: { requests: 50, errors: 7 } });
 });
 
 test('a replica that serves something else is told apart, and one that refused the canary names the reason', () => {

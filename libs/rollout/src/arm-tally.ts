@@ -49,19 +49,13 @@ function addTo(arm: { replicas: number; requests: number; errors: number }, { re
   arm.errors += errors;
 }
 
-const ZERO: ReplicaCounters = { startedAt: undefined, requests: 0, failed: 0, byModel: new Map() };
+const ZERO: ReplicaCounters = { startedAt: undefined, requests: 0, failed: 0 };
 
 function since(last: AnsweredReading | undefined, { revision, counters }: AnsweredReading): Omit<ArmSample, 'replicas'> {
   if (last?.revision !== revision) return { requests: 0, errors: 0 };
   const before = wasSetBack(last.counters, counters) ? ZERO : last.counters;
-  let broken = 0;
-  for (const [model, now] of counters.byModel) {
-    const then = before.byModel.get(model);
-    // A stream that breaks after its first byte has the status 200. Those that failed before are in both counters: what is left over are the broken ones, and never too many.
-    broken += Math.max(0, now.failedStreams - (then?.failedStreams ?? 0) - (now.refused - (then?.refused ?? 0)));
-  }
   const requests = counters.requests - before.requests;
-  return { requests, errors: Math.min(requests, counters.failed - before.failed + broken) };
+  return { requests, errors: Math.min(requests, counters.failed - before.failed) };
 }
 
 function wasSetBack(last: ReplicaCounters, now: ReplicaCounters): boolean {

@@ -42,12 +42,13 @@ gateway_requests_total{route="/v1/chat/completions",model="chat",provider="none"
 gateway_requests_total{route="/health/config",model="none",provider="none",status="500"} 1000
 gateway_requests_total{route="/config/reload",model="none",provider="none",status="500"} 1000
 gateway_requests_total{route="/metrics",model="none",provider="none",status="401"} 1000
-gateway_streams_ended_total{model="chat",outcome="error"} 12
-gateway_streams_ended_total{model="chat",outcome="complete"} 40
+gateway_failed_requests_total{route="/v1/chat/completions",model="chat",reason="upstream"} 7
+gateway_failed_requests_total{route="/v1/chat/completions",model="chat",reason="no_deployment"} 3
+gateway_failed_requests_total{route="/health/config",model="none",reason="internal"} 1000
 gateway_config_info{revision="0123456789ab"} 1
 process_start_time_seconds 1763900000
 `;
   expect(countersOf(parseExposition(page, READ_METRICS))).toEqual({
-    revision: '0123456789ab', counters: { startedAt: 1763900000, requests: 100, failed: 7, byModel: new Map([['chat', { refused: 10, failedStreams: 12 }]]) },
+    revision: '0123456789ab', counters: { startedAt: 1763900000, requests: 100, failed: 10 },
   });
 });

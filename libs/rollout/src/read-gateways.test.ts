@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { createGatewayReader } from './read-gateways.ts';
 
 const { signal } = new AbortController();
-const METRICS = 'gateway_requests_total{route="/v1/chat/completions",model="chat",provider="p",status="503"} 4\ngateway_config_info{revision="0123456789ab"} 1\n';
+const METRICS = 'gateway_requests_total{route="/v1/chat/completions",model="chat",provider="p",status="503"} 4\ngateway_failed_requests_total{route="/v1/chat/completions",model="chat",reason="upstream"} 4\ngateway_config_info{revision="0123456789ab"} 1\n';
 
 type Page = string | number | ((request: IncomingMessage, response: ServerResponse) => void);
 
@@ -36,7 +36,7 @@ test('every replica is read by itself; one that is gone, hangs or answers nonsen
   const gone = 'http://127.0.0.1:1';
   const reader = createGatewayReader({ gateways: { kind: 'list', urls: [good.url, hanging.url, refusing.url, gone] }, timeoutMs: 1_500 });
   expect(await reader.read(signal)).toEqual([
-    { replica: good.url, revision: '0123456789ab', isReady: true, counters: { startedAt: undefined, requests: 4, failed: 4, byModel: new Map([['chat', { refused: 4, failedStreams: 0 }]]) } },
+    { replica: good.url, revision: '0123456789ab', isReady: true, counters: { startedAt: undefined, requests: 4, failed: 4 } },
     { replica: hanging.url, problem: 'no answer within 1.5 s' },
     { replica: refusing.url, problem: expect.stringContaining('/metrics answers 401') as string },
     { replica: gone, problem: expect.stringContaining('fetch failed') as string },

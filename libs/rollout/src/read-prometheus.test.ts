@@ -35,20 +35,18 @@ async function startPrometheus(answer: (query: string) => Vector | { readonly st
 
 test('vectors become one reading per replica', async () => {
   const queries = rolloutQueries('namespace="prod"');
-  const on = (instance: string, revision: string, more = {}): Record<string, string> => ({ instance, revision, ...more });
+  const on = (instance: string, revision: string): Record<string, string> => ({ instance, revision });
   await using prometheus = await startPrometheus((query) => {
     if (query === queries.requests) return [[on('a:4000', 'aaa'), '100'], [on('b:4000', 'bbb'), '0']];
     if (query === queries.failed) return [[on('a:4000', 'aaa'), '7']];
-    if (query === queries.refused) return [[on('a:4000', 'aaa', { model: 'chat' }), '9']];
-    if (query === queries.failedStreams) return [[on('a:4000', 'aaa', { model: 'chat' }), '11']];
     return query === queries.startedAt ? [[on('a:4000', 'aaa'), '1763900000'], [on('b:4000', 'bbb'), '1.7639e9']] : [];
   });
   const readings = await createPrometheusReader({ url: `${prometheus.url}/`, match: 'namespace="prod"' }).read(signal);
   expect(readings).toEqual([
-    { replica: 'a:4000', revision: 'aaa', isReady: true, counters: { startedAt: 1763900000, requests: 100, failed: 7, byModel: new Map([['chat', { refused: 9, failedStreams: 11 }]]) } },
-    { replica: 'b:4000', revision: 'bbb', isReady: true, counters: { startedAt: 1763900000, requests: 0, failed: 0, byModel: new Map() } },
+    { replica: 'a:4000', revision: 'aaa', isReady: true, counters: { startedAt: 1763900000, requests: 100, failed: 7 } },
+    { replica: 'b:4000', revision: 'bbb', isReady: true, counters: { startedAt: 1763900000, requests: 0, failed: 0 } },
   ]);
-  expect(prometheus.queries).toHaveLength(5);
+  expect(prometheus.queries).toHaveLength(3);
   for (const query of prometheus.queries) expect(query).toMatch(/^POST \/api\/v1\/query .*namespace="prod"/);
 });
 

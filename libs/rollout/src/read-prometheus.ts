@@ -19,17 +19,15 @@ const REPLICA = 'instance';
  * The questions, one vector each with a series per replica, all joined with the revision that the replica serves. Counters are asked for as they stand: between two
  * looks the difference per replica is taken here, so that a change of revision or a restart in between is seen, which `rate()` over a join would smear.
  */
-export function rolloutQueries(match = ''): Readonly<Record<'requests' | 'failed' | 'refused' | 'failedStreams' | 'startedAt', string>> {
+export function rolloutQueries(match = ''): Readonly<Record<'requests' | 'failed' | 'startedAt', string>> {
   const also = match === '' ? '' : `,${match}`;
   const info = `max by (${REPLICA}, revision) (gateway_config_info{revision!=""${also}} == 1)`;
   const served = (expression: string): string => `${expression} * on (${REPLICA}) group_left (revision) ${info}`;
-  const requests = (filter: string): string => `gateway_requests_total{route!~"${UNCOUNTED_ROUTES}"${filter}${also}}`;
+  const counted = (name: string): string => `sum by (${REPLICA}) (${name}{route!~"${UNCOUNTED_ROUTES}"${also}})`;
   return {
     // `or`: a replica that has answered nothing yet is still one.
-    requests: `${served(`sum by (${REPLICA}) (${requests('')})`)} or on (${REPLICA}) ${info} * 0`,
-    failed: served(`sum by (${REPLICA}) (${requests(',status=~"5.."')})`),
-    refused: served(`sum by (${REPLICA}, model) (${requests(',status=~"[45].."')})`),
-    failedStreams: served(`sum by (${REPLICA}, model) (gateway_streams_ended_total{outcome="error"${also}})`),
+    requests: `${served(counted('gateway_requests_total'))} or on (${REPLICA}) ${info} * 0`,
+    failed: served(counted('gateway_failed_requests_total')),
     startedAt: served(`max by (${REPLICA}) (process_start_time_seconds${match === '' ? '' : `{${match}}`})`),
   };
 }
@@ -67,10 +65,8 @@ export function createPrometheusReader({ url, match = '', timeoutMs = 3_000 }: P
     read: async (signal) => {
       const limited = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
       try {
-        const [requests, failed, refused, failedStreams, startedAt] = await Promise.all([
-          ask(queries.requests, limited), ask(queries.failed, limited), ask(queries.refused, limited), ask(queries.failedStreams, limited), ask(queries.startedAt, limited),
-        ]);
-        return readingsOf({ requests, failed, refused, failedStreams, startedAt });
+        const [requests, failed, startedAt] = await Promise.all([ask(queries.requests, limited), ask(queries.failed, limited), ask(queries.startedAt, limited)]);
+        return readingsOf({ requests, failed, startedAt });
       } catch (error) {
         signal.throwIfAborted();
         return [{ replica: base, problem: limited.aborted ? `no answer within ${String(timeoutMs / 1000)} s` : describeUnknown(error) }];
@@ -79,21 +75,11 @@ export function createPrometheusReader({ url, match = '', timeoutMs = 3_000 }: P
   };
 }
 
-function readingsOf({ requests, failed, refused, failedStreams, startedAt }: Readonly<Record<keyof ReturnType<typeof rolloutQueries>, Vector>>): readonly ReplicaReading[] {
+function readingsOf({ requests, failed, startedAt }: Readonly<Record<keyof ReturnType<typeof rolloutQueries>, Vector>>): readonly ReplicaReading[] {
   const [failedOf, startOf] = [valuesBy(failed), valuesBy(startedAt)];
-  const models = new Map<string, Map<string, { refused: number; failedStreams: number }>>();
-  for (const [vector, field] of [[refused, 'refused'], [failedStreams, 'failedStreams']] as const) {
-    for (const { metric, value } of vector) {
-      const ofReplica = models.get(metric[REPLICA] ?? '') ?? new Map<string, { refused: number; failedStreams: number }>();
-      models.set(metric[REPLICA] ?? '', ofReplica);
-      const ofModel = ofReplica.get(metric['model'] ?? '') ?? { refused: 0, failedStreams: 0 };
-      ofReplica.set(metric['model'] ?? '', ofModel);
-      ofModel[field] += value;
-    }
-  }
   return requests.map(({ metric, value }) => {
     const replica = metric[REPLICA] ?? '';
-    const counters: ReplicaCounters = { startedAt: startOf.get(replica), requests: value, failed: failedOf.get(replica) ?? 0, byModel: models.get(replica) ?? new Map() };
+    const counters: ReplicaCounters = { startedAt: startOf.get(replica), requests: value, failed: failedOf.get(replica) ?? 0 };
     return { replica, revision: metric['revision'] ?? '', isReady: true, counters };
   });
 }

@@ -84,13 +84,45 @@ export const ROUTER_LATENCY_MS = 'router.latency_ms';
 export const ROUTER_PROPENSITY = 'router.propensity';
 /** Whether the decision missed its deadline and the default candidate was taken. */
 export const ROUTER_TIMED_OUT = 'router.timed_out';
-/** What the training row needs of the features: the embedder's name and the vector as base64 float16. */
+/** What the training row needs of the features: the embedder as `name/dimensions/sha256` and the vector as base64 of float16, little endian. */
 export const ROUTER_EMBEDDER = 'router.embedder';
 export const ROUTER_EMBEDDING = 'router.embedding';
-/** The text features of the prompt, as JSON. */
+/** The text features of the prompt: a list of numbers. */
 export const ROUTER_FEATURES = 'router.features';
+/** Hashed n-grams, as two lists; only with `store_ngrams: true`. */
+export const ROUTER_NGRAM_INDEX = 'router.ngram_index';
+export const ROUTER_NGRAM_VALUE = 'router.ngram_value';
+/** The text that the features are made of; only with `store_prompts: true`. */
+export const ROUTER_PROMPT = 'router.prompt';
+/** What a request's course says of the answer: each only where it holds. */
+export const ROUTER_SIGNAL_ERROR = 'router.signal.error';
+export const ROUTER_SIGNAL_EMPTY = 'router.signal.empty';
+export const ROUTER_SIGNAL_ABORTED = 'router.signal.aborted';
+/** The request id of the same caller's same prompt within the last 60 seconds. */
+export const ROUTER_SIGNAL_RETRY_OF = 'router.signal.retry_of';
 /** 0 to 1: what a client said of the reply, or a judge. */
 export const ROUTER_FEEDBACK_SCORE = 'router.feedback_score';
+/** The request that is judged. */
+export const ROUTER_FEEDBACK_REQUEST_ID = 'router.feedback.request_id';
+export const ROUTER_FEEDBACK_LABEL = 'router.feedback.label';
+/** Only with `store_prompts: true`. */
+export const ROUTER_FEEDBACK_COMMENT = 'router.feedback.comment';
+/** Who judged: `client`, `judge`. */
+export const ROUTER_FEEDBACK_SOURCE = 'router.feedback.source';
+
+/** Whether a cascade asked a dearer model after it had looked at an answer. */
+export const ROUTER_ESCALATED = 'router.escalated';
+/** Why an answer was accepted or not: `verifier`, `plain`, `empty`, `refusal`, `truncated`, … */
+export const ROUTER_VERDICT = 'router.verdict';
+/** Predicted gain in quality by asking the dearer model, -1 to 1. */
+export const ROUTER_VERDICT_GAIN = 'router.verdict_gain';
+/** Of the verifier; '' where a rule decided. */
+export const ROUTER_VERIFIER_VERSION = 'router.verifier_version';
+/** Milliseconds that the verdict took. */
+export const ROUTER_VERDICT_MS = 'router.verdict_ms';
+/** Parts that a question was taken apart into, and how many of them were answered. */
+export const ROUTER_PARTS = 'router.parts';
+export const ROUTER_PARTS_ANSWERED = 'router.parts_answered';
 
 export const SYNC_APP = 'sync.app';
 /** `unchanged`, `published`, `rejected`, `failed`. */

@@ -35,7 +35,7 @@ const HELP = `
 2. Uploads it to {environment}/releases/{UTC time}-{revision}/, with the llm_candidates.json and degraded-mode.yaml of the folder
    given, else those that are stable now, and names it in {environment}/release.json as the canary of some percent of the pods.
 3. Each stage: waits until replicas serve it, then for the window compares their errors with those of the stable replicas.
-   Errors are replies of 500 and above, and streams that broke after they began. Health checks and /metrics do not count.
+   Errors are what failed through no fault of its caller: gateway_failed_requests_total. Health checks and /metrics do not count.
 4. Rolls back when more than --max-error-rate of at least --min-requests fail, unless the stable replicas fail alike: then it
    holds, and rolls back when that does not end within a window. Also when a replica refuses it, nobody takes it, or nothing is seen.
 5. After the window at the last stage the canary becomes stable; the one before joins the history, for "rollback config".

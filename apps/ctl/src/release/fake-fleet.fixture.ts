@@ -105,6 +105,7 @@ function metricsOf({ revision, requests, failed }: FakeGateway): string {
   return `# TYPE gateway_requests_total counter
 gateway_requests_total{${labels},status="200"} ${String(requests - failed)}
 gateway_requests_total{${labels},status="503"} ${String(failed)}
+gateway_failed_requests_total{route="/v1/chat/completions",model="chat",reason="upstream"} ${String(failed)}
 gateway_requests_total{route="/health/config",model="none",provider="none",status="500"} 100000
 gateway_config_info{revision="${revision}"} 1
 process_start_time_seconds 1763900000

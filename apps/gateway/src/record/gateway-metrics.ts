@@ -3,6 +3,7 @@ import type { Decision } from '@pointsman/routing';
 import { metric, type Metrics } from '@pointsman/telemetry';
 import type { Deployment } from '../snapshot/snapshot.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
+import { failureReason } from './failure-reason.ts';
 
 /** Whose limit it is: a closed set, never an id. */
 export type LimitScopeKind = 'key' | 'team' | 'user' | 'global';
@@ -31,6 +32,7 @@ export class GatewayMetrics {
   readonly #retries;
   readonly #fallbacks;
   readonly #streamsEnded;
+  readonly #failed;
   readonly #decisions;
   readonly #decisionDuration;
   readonly #decisionTimeouts;
@@ -55,6 +57,7 @@ export class GatewayMetrics {
     this.#retries = metrics.counter(metric.GATEWAY_RETRIES);
     this.#fallbacks = metrics.counter(metric.GATEWAY_FALLBACKS);
     this.#streamsEnded = metrics.counter(metric.GATEWAY_STREAMS_ENDED);
+    this.#failed = metrics.counter(metric.GATEWAY_FAILED_REQUESTS);
     this.#decisions = metrics.counter(metric.ROUTER_DECISIONS);
     this.#decisionDuration = metrics.histogram(metric.ROUTER_DECISION_DURATION);
     this.#decisionTimeouts = metrics.counter(metric.ROUTER_DECISION_TIMEOUTS);
@@ -134,7 +137,12 @@ export class GatewayMetrics {
     const provider = deployment?.configured.provider ?? passedTo ?? 'none';
     this.#requests.labels(route, model, provider, String(status)).inc(1);
     this.#duration.labels(route, model).observe(durationMs / 1000);
-    if (record === undefined) return;
+    if (record === undefined) {
+      if (status >= 500) this.#failed.labels(route, model, status === 503 ? 'unavailable' : 'internal').inc(1);
+      return;
+    }
+    const failure = record.error === undefined ? undefined : failureReason(record.error);
+    if (failure !== undefined) this.#failed.labels(route, model, failure).inc(1);
     const { usage, ttftMs } = record;
     if (deployment !== undefined && !record.stream && record.operation !== 'passthrough') this.#overhead.labels(route).observe(Math.max(0, durationMs - record.upstreamMs) / 1000);
     if (record.stream) {
