@@ -1,3 +1,5 @@
+import { readdir, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { chatChunks, eventually, json, sse, startObjectStore, startScriptedUpstream, startSteadyLoad, type ObjectStoreFault, type RunningObjectStore, type Script, type ScriptedUpstream, type UpstreamCall } from '@pointsman/testing';
 import { expect, test } from 'vitest';
 import { deployment, MASTER_KEY, question } from './gateway-under-test.ts';
@@ -131,3 +133,30 @@ test('while the store is away in every way it can be, the last good configuratio
   const report = await load.stop();
   expect(report.failures).toEqual([]);
 }, 300_000);
+
+test('a store whose clock is an hour off, and a second sidecar on the same volume, change nothing', async () => {
+  await using upstream = await startScriptedUpstream({ reply: answering('upstream') });
+  await using store = await startObjectStore();
+  store.clockSkewMs = 3_600_000;
+  await store.put(KEY, JSON.stringify(validConfig(0, upstream)));
+  await using pod = await startPodUnderTest({ store, intervalS: '0.3' });
+  const first = pod.configSync;
+  await using second = await pod.startConfigSync();
+  for (let step = 1; step <= 8; step += 1) {
+    if (step === 4) store.clockSkewMs = -3_600_000;
+    const before = (await pod.report()).config_revision;
+    await store.put(KEY, JSON.stringify(validConfig(step, upstream)));
+    const revision = await eventually(async () => {
+      const now = (await pod.report()).config_revision;
+      expect(now).not.toBe(before);
+      return now;
+    }, { timeoutMs: 60_000 });
+    // Both have come to the same end, whoever was first.
+    for (const { url } of [first, second]) {
+      await eventually(async () => expect(await (await fetch(`${url}/health/config-sync`)).json()).toMatchObject({ status: 'ok', revision, consecutive_failures: 0 }), { timeoutMs: 60_000 });
+    }
+    expect(await readlink(join(pod.configDir, 'current'))).toBe(`generations/${String(revision)}`);
+  }
+  expect((await readdir(pod.configDir)).filter((name) => name.startsWith('.'))).toEqual([]);
+  await first[Symbol.asyncDispose]();
+}, 240_000);

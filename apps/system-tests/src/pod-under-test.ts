@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { GatewayReport, SyncHealth } from '@pointsman/schemas';
-import { eventually, spawnApp, temporaryDirectory, type RunningApp, type RunningObjectStore } from '@pointsman/testing';
+import { eventually, spawnApp, temporaryDirectory, type RunningApp } from '@pointsman/testing';
 import { startGatewayUnderTest, type GatewayUnderTest } from './gateway-under-test.ts';
 
 /** One pod: a gateway and its sidecars as processes that share folders, as containers of a pod do. */
@@ -22,7 +22,8 @@ export interface PodUnderTest extends AsyncDisposable {
 }
 
 export interface StartPodOptions {
-  readonly store: RunningObjectStore;
+  /** A bucket: what a process finds it by. */
+  readonly store: { readonly env: Readonly<Record<string, string>> };
   readonly name?: string;
   /** For all processes of the pod. */
   readonly env?: Readonly<Record<string, string>>;

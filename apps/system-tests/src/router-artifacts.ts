@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { generateSigningKeys, writeArtifact } from '@pointsman/model-artifacts';
 import { HEAD_FILE } from '@pointsman/routing';
 import type { ModelManifest } from '@pointsman/schemas';
-import { constantHead, type RunningObjectStore } from '@pointsman/testing';
+import { constantHead } from '@pointsman/testing';
 
 /** Whoever signs router models, and somebody who must not. */
 export interface Signers {
@@ -46,7 +46,7 @@ export async function makeArtifact(directory: string, { name, version, scores, p
 }
 
 /** Puts an artifact into the store as it lies in a directory; `change` may spoil what arrives. */
-export async function uploadArtifact(store: RunningObjectStore, directory: string, folder: string, change: (file: string, bytes: Buffer) => Buffer | undefined = (_file, bytes) => bytes): Promise<void> {
+export async function uploadArtifact(store: { put(key: string, body: Buffer): Promise<unknown> }, directory: string, folder: string, change: (file: string, bytes: Buffer) => Buffer | undefined = (_file, bytes) => bytes): Promise<void> {
   // The manifest last, as an upload that is whole before it is found.
   const names = (await readdir(directory)).toSorted((a, b) => Number(a.startsWith('manifest')) - Number(b.startsWith('manifest')));
   for (const name of names) {

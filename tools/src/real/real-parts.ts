@@ -16,7 +16,7 @@ export interface RealPart {
 
 export const REAL_PARTS: readonly RealPart[] = [
   { name: 'otel-collector', needs: ['go', 'flock'], script: 'otel-collector.sh', limitMin: 20, tests: ['otel-collector.real-test.ts'] },
-  { name: 'minio', needs: ['go', 'flock'], script: 'minio.sh', limitMin: 20, tests: ['object-store-on-minio.real-test.ts'] },
+  { name: 'minio', needs: ['go', 'flock'], script: 'minio.sh', limitMin: 20, tests: ['object-store-on-minio.real-test.ts', 'sync-on-minio.real-test.ts'] },
   { name: 'python-sdk', needs: ['python3', 'flock'], script: 'python-sdk.sh', limitMin: 5, tests: ['python-sdk.real-test.ts'] },
 ];
 
