@@ -1,0 +1,3 @@
+import { runTrainer } from './run-trainer.ts';
+
+await runTrainer(process.env);

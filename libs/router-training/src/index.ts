@@ -1,0 +1,14 @@
+export { trainArtifact, type TrainArtifactOptions, type TrainedArtifact } from './train-artifact.ts';
+export { scoreArtifact, type ScoreArtifactOptions } from './score-artifact.ts';
+export { evaluateArtifact, type ArtifactReport, type EvaluateArtifactOptions } from './evaluate-artifact.ts';
+export { trainableStrategies, trainableStrategy, trainingArgsSchema, type TrainableStrategy, type TrainingArgs } from './strategies.ts';
+export { evaluateRouting, type DataReport, type EvaluateRoutingOptions } from './evaluation/evaluate-routing.ts';
+export type { PredictionStore } from './evaluation/cross-validate.ts';
+export { readRoutingData, type RoutingData } from './evaluation/routing-data.ts';
+export { readOutcomes, type ReadOptions } from './dataset/read-outcomes.ts';
+export type { OutcomeRow } from './dataset/outcome-row.ts';
+export { plotOf, type Plot } from './report/cost-quality-plot.ts';
+export { plotPage } from './report/plot-page.ts';
+export { NOTES_MARK, qualityPage } from './report/quality-page.ts';
+export { reportTable } from './report/report-table.ts';
+export { qualityCurve, apgr, callPerformanceThreshold } from './metrics/two-models.ts';
