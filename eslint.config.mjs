@@ -70,8 +70,8 @@ export default tseslint.config(
     rules: { 'no-restricted-syntax': ['error', { selector: "CallExpression[callee.object.name='process'][callee.property.name='exit']", message: 'Only libs/service ends the process.' }] },
   },
   {
-    // Tests, tools and system tests may use the test layer and print.
-    files: ['**/*.test.ts', '**/*.conformance.ts', 'apps/system-tests/**/*.ts', 'apps/bench/**/*.ts', 'tools/**/*.ts', 'apps/ctl/**/*.ts'],
+    // Tests, what they share, tools and system tests may use the test layer and print.
+    files: ['**/*.test.ts', '**/*.conformance.ts', '**/*.fixture.ts', 'apps/system-tests/**/*.ts', 'apps/bench/**/*.ts', 'tools/**/*.ts', 'apps/ctl/**/*.ts'],
     rules: {
       '@nx/enforce-module-boundaries': ['error', { depConstraints: [{ sourceTag: '*', onlyDependOnLibsWithTags: ['*'] }] }],
       'no-console': 'off',
