@@ -272,21 +272,20 @@ test('what the gateway would refuse goes nowhere, and what is missing is named',
   expect((await run(['rollout', 'config', path, '--gateways', fleet.urls], { env: { OBJECT_STORE_URL: '', S3_BUCKET: '' } })).errors).toContain('--store');
   expect((await rollout([path, '--stages', '50,10'])).code).toBe(1);
   expect((await rollout([path], { ask: () => Promise.resolve('n') })).errors).toContain('nothing was changed');
-  const includes = join(folder.path, 'with-includes');
-  await mkdir(includes);
-  await writeFile(join(includes, 'config.yaml'), `include: [more.yaml]\n${config('x')}`);
-  await writeFile(join(includes, 'more.yaml'), 'litellm_settings: { drop_params: true }\n');
-  expect((await rollout([includes])).errors).toContain('publishes config.yaml alone');
+  const leading = join(folder.path, 'leading-out');
+  await mkdir(leading);
+  await writeFile(join(leading, 'config.yaml'), `include: [../fine.yaml]\n${config('x')}`);
+  expect((await rollout([leading])).errors).toContain('lies outside its folder');
 });
 
 test('a folder brings its own files along', async () => {
   const path = join(folder.path, 'whole');
   await mkdir(path);
-  await Promise.all([writeFile(join(path, 'config.yaml'), config('whole')), writeFile(join(path, 'llm_candidates.json'), '{"b": {"provider": "openai"}}'), writeFile(join(path, 'degraded-mode.yaml'), 'memory_cache_mb: 10\n')]);
+  await Promise.all([writeFile(join(path, 'config.yaml'), `include: [more.yaml]\n${config('whole')}`), writeFile(join(path, 'more.yaml'), 'litellm_settings: { drop_params: true }\n'), writeFile(join(path, 'llm_candidates.json'), '{"b": {"provider": "openai"}}'), writeFile(join(path, 'degraded-mode.yaml'), 'memory_cache_mb: 10\n')]);
   expect(await rollout([path])).toMatchObject({ code: 0 });
   const { stable } = await readRelease(store);
   const beside = async (name: string): Promise<string | undefined> => (await store.get(stable.config_key.replace('config.yaml', name)))?.toString();
-  expect(await Promise.all([beside('llm_candidates.json'), beside('degraded-mode.yaml')])).toEqual(['{"b": {"provider": "openai"}}', 'memory_cache_mb: 10\n']);
+  expect(await Promise.all([beside('llm_candidates.json'), beside('degraded-mode.yaml'), beside('more.yaml')])).toEqual(['{"b": {"provider": "openai"}}', 'memory_cache_mb: 10\n', 'litellm_settings: { drop_params: true }\n']);
 });
 
 test('a dry run tells the plan and changes nothing', async () => {

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join, relative, sep } from 'node:path';
 import { AppError } from '@pointsman/errors';
-import { configRevision, readConfigFiles } from '@pointsman/gateway-config';
+import { configRevision, readConfigFiles, type ConfigFile } from '@pointsman/gateway-config';
 import type { ObjectStore } from '@pointsman/object-store';
 import { checkConfig, readingFile } from '../check-config.ts';
 import type { CommandContext } from '../command-context.ts';
@@ -10,7 +10,8 @@ import { folderOf, inFolder } from './release-file.ts';
 
 /** The files that config-sync publishes as one generation. */
 export interface ConfigTextsOfFolder {
-  readonly config: string;
+  /** `config.yaml` and what it includes, itself first, as they lie in the folder. */
+  readonly files: readonly ConfigFile[];
   readonly candidates: string | undefined;
   readonly degradedMode: string | undefined;
 }
@@ -27,19 +28,28 @@ export async function readStoredConfig(store: ObjectStore, key: string): Promise
     return found === undefined || found === 'unchanged' ? undefined : found.body.toString('utf8');
   };
   const beside = (name: string): string => inFolder(folderOf(key), name);
+  const name = basename(key);
   const [config, candidates, degradedMode] = await Promise.all([text(key), text(beside(CANDIDATES)), text(beside(DEGRADED_MODE))]);
-  return config === undefined ? undefined : { config, candidates, degradedMode };
+  if (config === undefined) return undefined;
+  const files = await readConfigFiles(name, async (path) => {
+    const found = path === name ? config : await text(beside(path));
+    if (found === undefined) throw new Error('not there');
+    return found;
+  });
+  return { files, candidates, degradedMode };
 }
 
 /**
  * A `config.yaml`, or a folder with one: files that are not in the folder (or, for a file alone, not asked for) stay those of `current`.
- * @throws AppError when it cannot be read, or brings along files that config-sync does not publish.
+ * @throws AppError when it cannot be read, or includes files that config-sync would not publish.
  */
 export async function readLocalConfig(path: string, current: Pick<ConfigTextsOfFolder, 'candidates' | 'degradedMode'>): Promise<ConfigTextsOfFolder> {
   const isFolder = (await readingFile(path, stat(path))).isDirectory();
   const file = isFolder ? join(path, 'config.yaml') : path;
   const files = await readingFile(file, readConfigFiles(file, async (each) => await readFile(each, 'utf8')));
-  if (files.length !== 1) throw new AppError('invalid_request', 'includes_not_published', `${file} includes other files, and config-sync publishes config.yaml alone: put them into it`);
+  const inside = files.map(({ path: each, text }) => ({ path: each === file ? 'config.yaml' : relative(dirname(file), each).split(sep).join('/'), text }));
+  const outside = inside.find(({ path: each }) => each.startsWith('../') || each.startsWith('/'));
+  if (outside !== undefined) throw new AppError('invalid_request', 'include_outside', `${file} includes ${outside.path}, which lies outside its folder: config-sync publishes one folder`);
   const beside = async (name: string): Promise<string | undefined> => {
     if (!isFolder) return undefined;
     return await readFile(join(path, name), 'utf8').catch((error: NodeJS.ErrnoException) => {
@@ -47,17 +57,17 @@ export async function readLocalConfig(path: string, current: Pick<ConfigTextsOfF
       throw new AppError('not_found', 'file_unreadable', `cannot read ${join(path, name)} (${String(error.code)})`, { cause: error });
     });
   };
-  return { config: files[0]?.text ?? '', candidates: await beside(CANDIDATES) ?? current.candidates, degradedMode: await beside(DEGRADED_MODE) ?? current.degradedMode };
+  return { files: inside, candidates: await beside(CANDIDATES) ?? current.candidates, degradedMode: await beside(DEGRADED_MODE) ?? current.degradedMode };
 }
 
-export function revisionOf({ config, candidates, degradedMode }: ConfigTextsOfFolder): string {
-  return configRevision({ files: [{ path: 'config.yaml', text: config }], candidates, degradedMode });
+export function revisionOf(texts: ConfigTextsOfFolder): string {
+  return configRevision(texts);
 }
 
 /** Variables count as set where the gateways run. @throws AppError that lists what the gateway would refuse. */
-export function refuseInvalid(name: string, { config, candidates, degradedMode }: ConfigTextsOfFolder, env: CommandContext['env']): void {
+export function refuseInvalid(name: string, { files, candidates, degradedMode }: ConfigTextsOfFolder, env: CommandContext['env']): void {
   const { problems } = checkConfig({
-    files: [{ path: name, text: config }], candidates, env, expectEnv: true, degradedMode: degradedMode === undefined ? undefined : { path: DEGRADED_MODE, text: degradedMode },
+    files: files.map((file, index) => (index === 0 ? { ...file, path: name } : { ...file, path: join(dirname(name), file.path) })), candidates, env, expectEnv: true, degradedMode: degradedMode === undefined ? undefined : { path: DEGRADED_MODE, text: degradedMode },
   });
   if (problems.length === 0) return;
   const lines = problems.map(({ file, line, path, message, suggestion }) => `  ${file ?? name}${line === undefined ? '' : `:${String(line)}`}  ${path === '' ? '(file)' : path}  ${message}${suggestion === undefined ? '' : `; did you mean ${suggestion}?`}`);
@@ -75,13 +85,17 @@ export async function uploadConfig(store: ObjectStore, { environment, texts, at 
     if (text !== undefined) await atStore(() => store.write(inFolder(folder, name), text, { contentType }));
   };
   await Promise.all([put(CANDIDATES, texts.candidates, 'application/json'), put(DEGRADED_MODE, texts.degradedMode, 'application/yaml')]);
-  await put('config.yaml', texts.config, 'application/yaml');
+  const [config, ...included] = texts.files;
+  await Promise.all(included.map(({ path, text }) => put(path, text, 'application/yaml')));
+  await put('config.yaml', config?.text, 'application/yaml');
   return inFolder(folder, 'config.yaml');
 }
 
 /** Takes an upload away that nobody has used. */
 export async function removeUpload(store: ObjectStore, key: string): Promise<void> {
-  for (const name of ['config.yaml', CANDIDATES, DEGRADED_MODE]) await atStore(() => store.delete(inFolder(folderOf(key), name)));
+  await atStore(async () => {
+    for await (const { key: each } of store.list(`${folderOf(key)}/`)) await store.delete(each);
+  });
 }
 
 /** `{environment}/releases/{time}-{revision}/config.yaml` keys, newest first. */

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { configRevision } from '@pointsman/gateway-config';
+import { configRevision, readConfigFiles } from '@pointsman/gateway-config';
 import { releaseSchema, type Release } from '@pointsman/schemas';
 import type { RunningObjectStore } from '@pointsman/testing';
 
@@ -97,7 +97,8 @@ export async function readRelease(store: RunningObjectStore): Promise<Release> {
 export async function revisionAt(store: RunningObjectStore, key: string): Promise<string> {
   const folder = key.slice(0, key.lastIndexOf('/'));
   const text = async (each: string): Promise<string | undefined> => (await store.get(each))?.toString('utf8');
-  return configRevision({ files: [{ path: 'config.yaml', text: await text(key) ?? '' }], candidates: await text(`${folder}/llm_candidates.json`), degradedMode: await text(`${folder}/degraded-mode.yaml`) });
+  const files = await readConfigFiles(key.slice(folder.length + 1), async (name) => await text(`${folder}/${name}`) ?? Promise.reject(new Error(`there is no ${name}`)));
+  return configRevision({ files, candidates: await text(`${folder}/llm_candidates.json`), degradedMode: await text(`${folder}/degraded-mode.yaml`) });
 }
 
 function metricsOf({ revision, requests, failed }: FakeGateway): string {
