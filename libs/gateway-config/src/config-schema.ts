@@ -37,6 +37,9 @@ export const strategyArgsShape = {
   model_version: setting(textSetting('a version such as v42'), { description: 'Version of the router model to serve. Changing it is a rollout or a rollback.', ours: true }),
   canary: setting(z.object(canaryShape, { error: expected('a mapping with model_version and weight') }), { description: 'A second version that serves a share of the requests.', ours: true }),
   quality_cost_tradeoff: setting(numberSetting({ min: 0, max: 1 }), { description: '0: the cheapest model that will do; 1: the best.', ours: true }),
+  exploration: setting(numberSetting({ min: 0, max: 1 }), { description: 'Share of decisions that are drawn by chance (softmax over the scores) instead of taken greedily: what learning from traffic needs.', default: 0, ours: true }),
+  exploration_temperature: setting(numberSetting({ min: 0.0001, max: 100 }), { description: 'Of that draw, in points of score: a candidate worse by this much is drawn e times less often.', default: 0.05, ours: true }),
+  session_affinity: setting(booleanSetting(), { description: 'Whether later turns of a conversation keep their model while it can serve.', default: true, ours: true }),
   decision_timeout_ms: setting(numberSetting({ min: 1, max: 60_000 }), { description: 'Milliseconds for a routing decision; past them the default candidate serves.', ours: true }),
 };
 /** Strategies own their arguments: what is not listed passes through to them. */
