@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { runCommand } from './run-command.ts';
 
-test.each([['validate-config'], ['rollout', 'config'], ['rollback', 'config'], ['status'], ['keys'], ['keys', 'generate'], ['import', 'litellm'], ['audit', 'verify']])('%s %s is a command with help', async (...argv) => {
+test.each([['validate-config'], ['rollout', 'config'], ['rollback', 'config'], ['status'], ['keys'], ['keys', 'generate'], ['import', 'litellm'], ['audit', 'verify'], ['train'], ['score'], ['evaluate']])('%s %s is a command with help', async (...argv) => {
   const out: string[] = [];
   expect(await runCommand([...argv, '--help'], { env: {}, columns: undefined, print: (text) => out.push(text), printError: () => undefined })).toBe(0);
   expect(out.join('\n')).toContain(`Usage: pointsman ${argv.join(' ')} `);

@@ -1,11 +1,13 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { AppError, describeUnknown } from '@pointsman/errors';
-import { connectDatabase, openEmbeddedDatabase, type Database } from '@pointsman/database';
+import { connectDatabase, openEmbeddedDatabase, type AuditExportStore, type Database } from '@pointsman/database';
 import type { CommandContext } from './command-context.ts';
 
 export interface OpenedDatabase extends AsyncDisposable {
   readonly database: Database;
+  /** What of its audit log is exported. */
+  readonly exports: AuditExportStore;
   /** Where it is, without credentials. */
   readonly place: string;
 }
@@ -32,7 +34,7 @@ export async function openDatabase({ url, option, env, create, signal }: OpenDat
   if (chosen !== 'embedded') {
     const place = placeOf(chosen, source);
     const database = connectDatabase({ url: chosen, applicationName: 'pointsman-ctl', poolSize: 2, queryTimeoutMs: QUERY_TIMEOUT_MS });
-    return { database, place, [Symbol.asyncDispose]: () => database.close() };
+    return { database, exports: database.auditExports, place, [Symbol.asyncDispose]: () => database.close() };
   }
   const home = resolve(env['POINTSMAN_HOME'] ?? '.pointsman');
   const place = `the embedded database under ${home}`;
@@ -40,7 +42,7 @@ export async function openDatabase({ url, option, env, create, signal }: OpenDat
   const embedded = await openEmbeddedDatabase({ home, signal });
   const database = connectDatabase({ url: embedded.url, kind: 'embedded', applicationName: 'pointsman-ctl', poolSize: 2, queryTimeoutMs: QUERY_TIMEOUT_MS });
   return {
-    database, place,
+    database, exports: database.auditExports, place,
     [Symbol.asyncDispose]: async () => {
       await database.close();
       await embedded.close();

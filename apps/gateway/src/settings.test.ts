@@ -52,3 +52,9 @@ test('a database or Redis that is none is named, and its password is not repeate
   expect(() => readGatewaySettings(env)).toThrow(/DATABASE_URL[^]*REDIS_URL/);
   expect(() => readGatewaySettings(env)).not.toThrow('hunter2');
 });
+
+test('modules of the operator are code: they are allowed by that word only', () => {
+  expect(readGatewaySettings({}).allowStrategyModules).toBe(false);
+  expect(readGatewaySettings({ ALLOW_CUSTOM_STRATEGY_MODULES: 'true' }).allowStrategyModules).toBe(true);
+  expect(() => readGatewaySettings({ ALLOW_CUSTOM_STRATEGY_MODULES: 'please' })).toThrow('ALLOW_CUSTOM_STRATEGY_MODULES');
+});

@@ -20,6 +20,7 @@ const environmentSchema = z.object({
   MINILM_DIR: setting.text().optional(),
   MODEL_MAX_BYTES: setting.integer({ min: 1 }).default(2 * 1024 ** 3),
   MODEL_PREPARE_TIMEOUT_S: setting.decimal({ min: 1, max: 3600 }).default(60),
+  ALLOW_CUSTOM_STRATEGY_MODULES: setting.flag().default(false),
   RUN_DIR: setting.text().optional(),
   POINTSMAN_HOME: setting.text().default('.pointsman'),
   SHUTDOWN_STREAM_TIMEOUT_S: setting.decimal({ min: 0, max: 3600 }).default(30),
@@ -45,6 +46,8 @@ export interface GatewaySettings {
   readonly redisUrl: string | undefined;
   readonly masterKey: string | undefined;
   readonly models: RouterModelsSettings;
+  /** Whether the configuration may name JavaScript modules as strategies: they are code that runs in this process. */
+  readonly allowStrategyModules: boolean;
   readonly runDir: string;
   readonly home: string;
   /** How long running streams may go on after SIGTERM. */
@@ -83,6 +86,7 @@ export function readGatewaySettings(env: Readonly<Record<string, string | undefi
       modelsDir: resolve(read.MODELS_DIR), embedder: read.ROUTER_EMBEDDER, minilmDirectory: read.MINILM_DIR === undefined ? undefined : resolve(read.MINILM_DIR),
       maxBytes: read.MODEL_MAX_BYTES, prepareTimeoutMs: read.MODEL_PREPARE_TIMEOUT_S * 1000,
     },
+    allowStrategyModules: read.ALLOW_CUSTOM_STRATEGY_MODULES,
     runDir: resolve(read.RUN_DIR ?? (existsSync('/app/run') ? '/app/run' : join(home, 'run'))),
     home,
     drainLimitMs: read.SHUTDOWN_STREAM_TIMEOUT_S * 1000,

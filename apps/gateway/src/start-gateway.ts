@@ -1,6 +1,6 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DEFAULT_DEGRADED_MODE, parseDegradedMode, parseGatewayConfig, type ConfigTexts } from '@pointsman/gateway-config';
 import { LiveValue } from '@pointsman/live-value';
 import { loadPriceMap } from '@pointsman/pricing';
@@ -81,7 +81,7 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
     },
   });
   const parts: SnapshotParts = {
-    models, pools, breakers, clock, random: Math.random, env: settings.env, prices: loadPriceMap(),
+    models, modules: { allowed: settings.allowStrategyModules, directory: dirname(settings.configPath) }, pools, breakers, clock, random: Math.random, env: settings.env, prices: loadPriceMap(),
     cooldowns: new Cooldowns({ clock }), retryBudget: new RetryBudget({ clock }), stats: new DeploymentStatsRegistry(),
     onProviderProblem: ({ group, configuredModel }, problem) => logger.oncePerState(`provider ${group} ${configuredModel}`).change(problem, 'warn', 'deployment cannot be called yet', { model_group: group, model: configuredModel, problem }),
     onDecisionProblem: (problem, strategy, cause) => {

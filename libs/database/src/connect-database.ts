@@ -1,8 +1,9 @@
 import { sql } from 'kysely';
 import { createAccessStore } from './access/access-store.ts';
+import { createAuditExportStore } from './audit-export-store.ts';
 import { createAuditStore } from './audit-store.ts';
 import { openConnections } from './connections.ts';
-import type { Database, DatabaseOptions } from './database.ts';
+import type { ConnectedDatabase, Database, DatabaseOptions } from './database.ts';
 import { migrate } from './migrate.ts';
 import { createSpendStore } from './spend-store.ts';
 
@@ -14,7 +15,7 @@ const REPORT_CONNECTIONS = 2;
  * What it throws: AppError `unavailable` when the server cannot be reached or does not answer in time, AppError `invalid_request` for values no column can hold,
  * AlreadyExistsError, RejectedRowsError; the reason of the caller's signal when that was first.
  */
-export function connectDatabase(options: DatabaseOptions & { readonly kind?: Database['kind'] }): Database {
+export function connectDatabase(options: DatabaseOptions & { readonly kind?: Database['kind'] }): ConnectedDatabase {
   const connections = openConnections(options);
   // Connects when first asked: who wants no report has no more connections than before.
   const reports = openConnections({ ...options, poolSize: REPORT_CONNECTIONS });
@@ -23,6 +24,7 @@ export function connectDatabase(options: DatabaseOptions & { readonly kind?: Dat
     access: createAccessStore(connections),
     spend: createSpendStore(connections, reports),
     audit: createAuditStore(connections),
+    auditExports: createAuditExportStore(connections),
     migrate: (signal) => migrate(connections, signal),
     ping: async (signal) => {
       await connections.run(sql`SELECT 1`, { signal });

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { eventually } from '@pointsman/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { AuditExportPosition, AuditExportStore, ExportPart, ExportRow } from './audit-exports.ts';
 import { connectDatabase } from './connect-database.ts';
-import { AlreadyExistsError, RejectedRowsError, type Database } from './database.ts';
+import { AlreadyExistsError, RejectedRowsError, type ConnectedDatabase } from './database.ts';
 import { budgetRow, hashOf, keyRow, spendLine, teamRow, userRow } from './sample-rows.ts';
 
 const never = new AbortController().signal;
@@ -11,8 +13,8 @@ const page = { page: 1, size: 50 };
 export function databaseConformance(name: string, open: () => Promise<{ readonly url: string; close(): Promise<void> }>): void {
   describe(name, () => {
     let opened: Awaited<ReturnType<typeof open>>;
-    let database: Database;
-    const connect = (): Database => connectDatabase({ url: opened.url, applicationName: 'conformance', poolSize: 3 });
+    let database: ConnectedDatabase;
+    const connect = (): ConnectedDatabase => connectDatabase({ url: opened.url, applicationName: 'conformance', poolSize: 3 });
 
     beforeAll(async () => {
       opened = await open();
@@ -381,6 +383,95 @@ export function databaseConformance(name: string, open: () => Promise<{ readonly
         expect(error).toBeInstanceOf(RejectedRowsError);
         expect(error).toMatchObject({ lines: bad });
         expect((await database.audit.read(from, 10)).rows).toEqual([expect.objectContaining({ chain, seq: 1 })]);
+      });
+    });
+
+    describe('the ledger of the audit export', () => {
+      const record = (chain: string, seq: number): string => JSON.stringify({ chain, seq, at: '2026-11-23T23:59:59.999Z', before: '\0 \ud800', id: `${chain}/${seq}` });
+      const end = async (): Promise<AuditExportPosition> => {
+        const { version } = await exports().position();
+        return { arrival: Number((await database.audit.read(undefined, 10_000)).cursor ?? 0), version };
+      };
+      const exports = (): AuditExportStore => database.auditExports;
+      const part = (key: string, rows: readonly ExportRow[], day = '2026-11-23'): ExportPart => ({
+        key, day, arrivals: rows.map(({ arrival }) => arrival), first: { id: 'a', hash: 'b' }, last: { id: 'c', hash: 'd' }, rows: rows.length, bytes: 10, sha256: 'e'.repeat(64),
+        chains: [{ chain: 'x', rows: rows.length, first: { seq: 1, hash: 'f' }, last: { seq: 2, hash: 'g' } }],
+      });
+      /** Takes everything so far as exported, by parts that manifests list: tests share a database. */
+      const skipAll = async (): Promise<AuditExportPosition> => {
+        const from = await exports().position();
+        expect(await exports().addSegment({ from, arrival: (await end()).arrival, parts: [], chains: [] })).toBe(true);
+        return exports().position();
+      };
+
+      test('rows come by the key of arrival with the day and the text they were written with, and again by their places', async () => {
+        const chain = randomUUID();
+        const from = await skipAll();
+        const lines = [record(chain, 1), record(chain, 2), record(chain, 3)];
+        await database.audit.append(lines);
+        const rows = await exports().rowsAfter(from.arrival, 2);
+        expect(rows).toMatchObject([{ chain, seq: 1, day: '2026-11-23', line: lines[0] }, { chain, seq: 2, line: lines[1] }]);
+        const rest = await exports().rowsAfter(Number(rows[1]?.arrival), 2);
+        expect(rest).toMatchObject([{ seq: 3 }]);
+        expect(await exports().rowsAt([...rest, ...rows].map(({ arrival }) => arrival))).toEqual([...rows, ...rest]);
+      });
+
+      test('of two who plan from the same position one is first; what it planned is found by everybody until it is written, and then is listed once', async () => {
+        const chain = randomUUID();
+        const from = await skipAll();
+        await database.audit.append([record(chain, 1), record(chain, 2)]);
+        const rows = await exports().rowsAfter(from.arrival, 10);
+        const key = `audit-logs/${chain}`;
+        const segment = { from, arrival: Number(rows.at(-1)?.arrival), parts: [part(key, rows)], chains: [{ chain, seq: 2, gaps: [] }] };
+        const other = connect();
+        expect((await Promise.all([exports().addSegment(segment), other.auditExports.addSegment({ ...segment, parts: [part(`${key}-other`, rows)] })])).toSorted()).toEqual([false, true]);
+        await other.close();
+        const [planned] = await exports().plannedParts(10);
+        expect(planned).toMatchObject({ ...part(planned?.key ?? '', rows) });
+        expect(await exports().addSegment({ ...segment, from: await exports().position(), parts: [part(planned?.key ?? '', rows)] })).toBe(false);
+        await exports().partWritten(planned?.key ?? '');
+        await exports().partWritten(planned?.key ?? '');
+        expect(await exports().plannedParts(10)).toEqual([]);
+        expect(await exports().chains([chain, 'unknown'])).toEqual([{ chain, seq: 2, gaps: [] }]);
+        expect(await exports().unlistedDays(10)).toEqual(['2026-11-23']);
+        const before = await exports().totals();
+        const manifest = { sequence: ((await exports().lastManifest(undefined))?.sequence ?? 0) + 1, day: '2026-11-23', number: ((await exports().lastManifest('2026-11-23'))?.number ?? 0) + 1, key: `m-${chain}`, sha256: 'h', body: '{}', signature: Buffer.from([1, 2]) };
+        expect(await exports().addManifest(manifest, [planned?.key ?? ''])).toBe(true);
+        expect(await exports().addManifest({ ...manifest, key: 'another' }, [])).toBe(false);
+        expect(await exports().plannedManifests(10)).toEqual([manifest]);
+        expect(await exports().totals()).toEqual(before);
+        expect(await exports().dropManifest(manifest.sequence)).toBe(true);
+        expect(await exports().unlistedDays(10)).toEqual(['2026-11-23']);
+        await exports().addManifest(manifest, [planned?.key ?? '']);
+        await exports().manifestWritten(manifest.sequence);
+        expect(await exports().dropManifest(manifest.sequence)).toBe(false);
+        const { body: _body, signature: _signature, ...kept } = manifest;
+        expect(await exports().totals()).toEqual({ parts: before.parts + 1, rows: before.rows + 2, lastManifest: kept });
+        expect(await exports().unlistedDays(10)).toEqual([]);
+        expect((await exports().partsOf('2026-11-23')).at(-1)).toMatchObject({ key: planned?.key, arrivals: [] });
+      });
+
+      test('rows below the position that are in no part are found: out of gaps, of unknown chains, beyond what their chain is exported to', async () => {
+        const [gapped, unknown, longer, done] = Array.from({ length: 4 }, () => randomUUID());
+        for (const chain of [gapped, unknown, longer, done]) await database.audit.append([record(String(chain), 1), record(String(chain), 2), record(String(chain), 3)]);
+        const from = await exports().position();
+        await exports().addSegment({
+          from, arrival: (await end()).arrival, parts: [],
+          chains: [{ chain: String(gapped), seq: 3, gaps: [[2, 2]] }, { chain: String(longer), seq: 1, gaps: [] }, { chain: String(done), seq: 3, gaps: [] }],
+        });
+        const late = await exports().lateRows({ position: await exports().position(), lookback: 12, limit: 10 });
+        expect(late.map(({ chain, seq }) => [chain, seq])).toEqual([[gapped, 2], [unknown, 1], [unknown, 2], [unknown, 3], [longer, 2], [longer, 3]]);
+        expect((await exports().lateRows({ position: await exports().position(), lookback: 0, limit: 10 })).map(({ seq }) => seq)).toEqual([2]);
+      });
+
+      test('one holds the lease until it gives it back or its time is over', async () => {
+        expect(await exports().lease('a', 60_000)).toBe(true);
+        expect(await exports().lease('b', 60_000)).toBe(false);
+        expect(await exports().lease('b', 0)).toBe(false);
+        expect(await exports().lease('a', 60_000)).toBe(true);
+        expect(await exports().lease('a', 0)).toBe(true);
+        expect(await exports().lease('b', 1)).toBe(true);
+        await eventually(async () => expect(await exports().lease('a', 1)).toBe(true));
       });
     });
   });

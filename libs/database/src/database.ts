@@ -1,3 +1,4 @@
+import type { AuditExportStore } from './audit-exports.ts';
 import type { BudgetRow, KeyAccess, KeyRow, TeamRow, UserRow } from './rows.ts';
 
 /** A page of a list, newest first. `next` goes into the next question; undefined at the end. */
@@ -151,6 +152,12 @@ export interface Database {
   migrate(signal: AbortSignal): Promise<{ readonly applied: readonly string[] }>;
   ping(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
+}
+
+/** What `connectDatabase` gives: more than most of the program needs. */
+export interface ConnectedDatabase extends Database {
+  /** What of the audit log is exported. */
+  readonly auditExports: AuditExportStore;
 }
 
 export interface DatabaseOptions {

@@ -111,8 +111,8 @@ export class Decider {
       return this.#defaultDecision(candidates, startedAt, 'threw', thrown); // not even an object
     }
     if (flaw !== undefined) return this.#defaultDecision(candidates, startedAt, flaw, undefined);
-    const { order, scores, strategy, modelVersion, propensity, explained } = decision;
-    return { order, scores, strategy, modelVersion, propensity, explained, tookMs: this.#clock.monotonic() - startedAt, problem: undefined };
+    const { order, scores, strategy, modelVersion, propensity, explained, compound, features, embedder, kept } = decision;
+    return { order, scores, strategy, modelVersion, propensity, explained, compound, features, embedder, kept, tookMs: this.#clock.monotonic() - startedAt, problem: undefined };
   }
 
   #defaultDecision(candidates: readonly Candidate[], startedAt: number, problem: DecisionProblem, cause: unknown): Decision {

@@ -26,3 +26,7 @@ export { requireFreeMemory } from './onnx/require-free-memory.ts';
 export { HEAD_FILE, HEAD_INPUTS, HEAD_OUTPUT, type RouterModel } from './onnx/router-model.ts';
 export { selfTestArtifact, type SelfTestOptions } from './onnx/self-test.ts';
 export { shippedRouterDirectory } from './shipped-router.ts';
+export { ANSWER_FEATURES, answerFeatures } from './compound/answer-features.ts';
+export { ANSWER_SEPARATOR, VERIFIER_STRATEGY, verifierFeatures } from './compound/verifier-extractor.ts';
+export type { Cascade, Compound, Decomposition, HeldAnswer, Verdict, VerdictReason } from './compound/compound.ts';
+export { aggregatorPrompt, partsOfPlan, plannerPrompt, type AnsweredPart } from './compound/compound-prompts.ts';

@@ -28,6 +28,11 @@ export const strategies = {
   'llmrouter-graph': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-graph/llmrouter-graph.ts') },
   'llmrouter-smallest': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-smallest/llmrouter-smallest.ts') },
   'llmrouter-largest': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-largest/llmrouter-largest.ts') },
+  'llmrouter-automix': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-automix/llmrouter-automix.ts') },
+  'llmrouter-knn-multiround': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-knn-multiround/llmrouter-knn-multiround.ts') },
+  'llmrouter-llm-multiround': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-llm-multiround/llmrouter-llm-multiround.ts') },
+  'llmrouter-causallm': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-causallm/llmrouter-causallm.ts') },
+  'llmrouter-custom': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-custom/llmrouter-custom.ts') },
 } as const satisfies Record<string, StrategyDefinition>;
 
 export type StrategyName = keyof typeof strategies;

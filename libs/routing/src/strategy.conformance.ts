@@ -90,8 +90,9 @@ function expectDecision(decision: RoutingDecision, about: readonly Candidate[]):
   expect(decision.propensity).toBeLessThanOrEqual(1);
 }
 
-function summary({ order, ...rest }: RoutingDecision): unknown {
-  return { ...rest, order: order.map(({ id }) => id) };
+/** A decision as data: what a compound one does is functions, made anew each time. */
+function summary({ order, compound, ...rest }: RoutingDecision): unknown {
+  return { ...rest, order: order.map(({ id }) => id), compound: JSON.stringify(compound) };
 }
 
 /** Pearson's chi-square of how often each candidate came first against what its propensity promised. */

@@ -1,6 +1,7 @@
 import type { Lease } from '@pointsman/live-value';
+import type { Compound } from './compound/compound.ts';
 import type { DeploymentStats } from './deployment-stats.ts';
-import type { EmbedderIdentity, FeatureExtractor, PromptInput } from './features/prompt-features.ts';
+import type { EmbedderIdentity, FeatureExtractor, PromptFeatures, PromptInput } from './features/prompt-features.ts';
 import type { RouterModel } from './onnx/router-model.ts';
 
 /** What a request may need that not every model has. */
@@ -88,6 +89,14 @@ export interface RoutingDecision {
     /** Whether the conversation's earlier choice was kept. */
     readonly isSticky: boolean;
   } | undefined;
+  /** What it was decided from, where the strategy read the prompt. Kept by reference; encoded only where a span is recorded. */
+  readonly features?: PromptFeatures | undefined;
+  /** Which embedding `features` holds. */
+  readonly embedder?: EmbedderIdentity | undefined;
+  /** What of the prompt itself the configuration lets a span keep (`store_ngrams`, `store_prompts`); undefined: nothing. */
+  readonly kept?: { readonly ngrams: boolean; readonly prompt: string | undefined } | undefined;
+  /** Set where more than one model is to work on the answer: what dispatch does beyond asking the first of `order` that answers. */
+  readonly compound?: Compound | undefined;
 }
 
 /** A way to choose. Deterministic for a given random source; never throws for any non-empty candidate list. */
@@ -116,4 +125,6 @@ export interface StrategyParts {
   readonly args: Readonly<Record<string, unknown>>;
   /** Undefined where nothing learned can be loaded: strategies that learn then decide by what they believe beforehand. */
   readonly models?: RouterModels | undefined;
+  /** Whether an operator's own module may be loaded, and which folder its path is relative to. Undefined: none may. */
+  readonly modules?: { readonly allowed: boolean; readonly directory?: string | undefined } | undefined;
 }

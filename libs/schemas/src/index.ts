@@ -17,3 +17,5 @@ export { manifestFileSchema, modelManifestSchema, modelNameSchema, modelVersionS
 export { releaseSchema, type Release } from './records/release.ts';
 export { gatewayReportSchema, servedModelSchema, type GatewayReport, type ServedModel } from './records/gateway-report.ts';
 export { syncHealthSchema, type SyncHealth } from './records/sync-health.ts';
+export { feedbackFields, type Feedback } from './records/feedback.ts';
+export { feedbackRowSchema, traceRowSchema, trainingRowSchema, type FeedbackRow, type TraceRow, type TrainingRow } from './records/training-row.ts';

@@ -24,16 +24,28 @@ export class AttributeSet {
 
 const MAX_KEPT = 512;
 
-/** Sets by a text that names what they say. Bounded: a set beyond the bound is made anew each time. */
+/**
+ * Sets by the words that name what they say. A tree of maps, because words that many requests share are found by the hash they already have, and joined into
+ * one text they would be a new text to copy and hash each time. Bounded: a set beyond the bound is made anew each time.
+ */
 export class AttributeSets {
-  readonly #sets = new Map<string, AttributeSet>();
+  readonly #sets = new Map<string, Map<string, Map<string, Map<string, AttributeSet>>>>();
+  #size = 0;
 
-  get(name: string): AttributeSet | undefined {
-    return this.#sets.get(name);
+  get(first: string, second: string, third: string, fourth = ''): AttributeSet | undefined {
+    return this.#sets.get(first)?.get(second)?.get(third)?.get(fourth);
   }
 
-  keep(name: string, set: AttributeSet): AttributeSet {
-    if (this.#sets.size < MAX_KEPT) this.#sets.set(name, set);
+  keep(set: AttributeSet, first: string, second: string, third: string, fourth = ''): AttributeSet {
+    if (this.#size >= MAX_KEPT) return set;
+    branch(branch(branch(this.#sets, first), second), third).set(fourth, set);
+    this.#size += 1;
     return set;
   }
+}
+
+function branch<K, L, V>(of: Map<K, Map<L, V>>, key: K): Map<L, V> {
+  let found = of.get(key);
+  if (found === undefined) of.set(key, found = new Map<L, V>());
+  return found;
 }

@@ -13,6 +13,8 @@ export type { BeginOptions, Traces } from './traces.ts';
 export type { AttributeValue, RequestSpan, Span, SpanKindName } from './span.ts';
 export { acceptTraceState, parseTraceParent, type TraceParent } from './trace-context.ts';
 export { SAMPLERS, type SamplerName } from './sampler.ts';
+export { decodeTraces, encodeOtlpResponse, encodeOtlpStatus, type OtlpEncoding, type OtlpPartialSuccess } from './otlp/decode-traces.ts';
+export { MalformedOtlpError, type ReceivedSpan, type ReceivedValue } from './otlp/received-span.ts';
 /** Every metric of this product: `metric.GATEWAY_REQUESTS`. */
 export * as metric from './metric-names.ts';
 /** Every span attribute of this product: `attribute.LLM_MODEL`. */

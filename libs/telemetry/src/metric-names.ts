@@ -10,7 +10,7 @@ export const BREAKER_STATES = { closed: 0, half_open: 1, open: 2 } as const;
 export type BreakerState = keyof typeof BREAKER_STATES;
 export const DEGRADED_SERVICES = ['redis', 'postgres', 's3', 'model', 'config'] as const;
 export type DegradedService = (typeof DEGRADED_SERVICES)[number];
-export const SYNC_APPS = ['config-sync', 'model-sync'] as const;
+export const SYNC_APPS = ['config-sync', 'model-sync', 'audit-exporter'] as const;
 export const SYNC_OUTCOMES = ['unchanged', 'published', 'rejected', 'failed'] as const;
 export type SyncOutcomeLabel = (typeof SYNC_OUTCOMES)[number];
 /** `gateway_retries_total{reason}` and `gateway_provider_attempts_total{outcome}`: `ok`, or the fault of the attempt. */
@@ -63,6 +63,7 @@ export const MODEL_SYNC_FETCHES = defineCounter('model_sync_fetches_total', 'Rou
 export const MODEL_SYNC_LOCK_WAIT = defineHistogram('model_sync_lock_wait_seconds', 'Seconds spent waiting for the lock of a router model, or for the holder to fill the cache.', [], REQUEST_SECONDS);
 export const MODEL_SYNC_REJECTIONS = defineCounter('model_sync_rejections_total', 'Router models refused, by reason: a fault of the artifact, or gateway where its self-test refused it.', ['reason']);
 export const AUDIT_EXPORT_FAILURES = defineCounter('audit_export_failures_total', 'Audit exports that failed.', []);
+export const AUDIT_EXPORT_ROWS = defineCounter('audit_export_rows_total', 'Audit rows that were written to the object store.', []);
 export const AUDIT_EVENTS_DROPPED = defineCounter('audit_events_dropped_total', 'Audit events that were lost because they could not be written to disk.', []);
 export const GATEWAY_SPOOL_BYTES = defineGauge('gateway_spool_bytes', 'Bytes on disk that wait for the database, by what they are: spend, audit.', ['records']);
 export const GATEWAY_SPOOL_ROWS = defineGauge('gateway_spool_rows', 'Rows that wait for the database, on disk or, while the disk refuses them, in memory, by what they are.', ['records']);

@@ -1,3 +1,5 @@
+import { codeAt } from './code-at.ts';
+
 /** Strings up to this length are written character by character; longer ones by the runtime, whose call costs as much as some forty characters. */
 const SHORT_STRING = 48;
 const TWO_32 = 2 ** 32;
@@ -14,7 +16,7 @@ type AnyValue = string | number | boolean | readonly unknown[];
 function putAscii(buffer: Buffer, at: number, text: string): number {
   let end = at;
   for (let index = 0; index < text.length; index += 1) {
-    const code = text.charCodeAt(index);
+    const code = codeAt(text, index);
     if (code >= ONE_BYTE) return -1;
     buffer[end++] = code;
   }
@@ -132,7 +134,7 @@ export class ProtobufWriter {
       let at = start + 1;
       let index = 0;
       for (; index < length; index += 1) {
-        const code = text.charCodeAt(index);
+        const code = codeAt(text, index);
         if (code > 127) break;
         buffer[at++] = code;
       }
@@ -155,7 +157,7 @@ export class ProtobufWriter {
     let at = this.position;
     buffer[at++] = bytes;
     for (let index = 0; index < digits.length; index += 2) {
-      buffer[at++] = ((HEX_VALUES[digits.charCodeAt(index)] ?? 0) << 4) | (HEX_VALUES[digits.charCodeAt(index + 1)] ?? 0);
+      buffer[at++] = ((HEX_VALUES[codeAt(digits, index)] ?? 0) << 4) | (HEX_VALUES[codeAt(digits, index + 1)] ?? 0);
     }
     this.position = at;
   }

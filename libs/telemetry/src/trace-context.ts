@@ -1,3 +1,5 @@
+import { codeAt } from './code-at.ts';
+
 /** What a `traceparent` header says about the caller's span. Ids are lower-case hex. */
 export interface TraceParent {
   readonly traceId: string;
@@ -11,7 +13,7 @@ const DASH = 45;
 
 function isLowerHex(text: string, from: number, to: number): boolean {
   for (let index = from; index < to; index += 1) {
-    const code = text.charCodeAt(index);
+    const code = codeAt(text, index);
     if (!((code >= 48 && code <= 57) || (code >= 97 && code <= 102))) return false;
   }
   return true;
@@ -24,10 +26,10 @@ function isLowerHex(text: string, from: number, to: number): boolean {
  */
 export function parseTraceParent(header: string | undefined): TraceParent | undefined {
   if (header === undefined || header.length < 55 || header.length > 256) return undefined;
-  if (header.charCodeAt(2) !== DASH || header.charCodeAt(35) !== DASH || header.charCodeAt(52) !== DASH) return undefined;
+  if (codeAt(header, 2) !== DASH || codeAt(header, 35) !== DASH || codeAt(header, 52) !== DASH) return undefined;
   if (!isLowerHex(header, 0, 2) || !isLowerHex(header, 3, 35) || !isLowerHex(header, 36, 52) || !isLowerHex(header, 53, 55)) return undefined;
   if (header.startsWith('ff')) return undefined;
-  if (header.length > 55 && (header.startsWith('00') || header.charCodeAt(55) !== DASH)) return undefined;
+  if (header.length > 55 && (header.startsWith('00') || codeAt(header, 55) !== DASH)) return undefined;
   const traceId = header.slice(3, 35);
   const spanId = header.slice(36, 52);
   if (traceId === ZERO_TRACE_ID || spanId === ZERO_SPAN_ID) return undefined;
@@ -41,7 +43,7 @@ const MAX_TRACESTATE_LENGTH = 512;
 export function acceptTraceState(header: string | undefined): string | undefined {
   if (header === undefined || header.length === 0 || header.length > MAX_TRACESTATE_LENGTH) return undefined;
   for (let index = 0; index < header.length; index += 1) {
-    const code = header.charCodeAt(index);
+    const code = codeAt(header, index);
     if ((code < 32 && code !== 9) || code > 126) return undefined;
   }
   return header;

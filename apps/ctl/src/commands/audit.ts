@@ -1,5 +1,6 @@
-import { verifyChains, type AuditProblem, type ChainReport } from '@pointsman/audit';
+import { verifyChains, type AuditProblem, type ChainReport, type ExportReport } from '@pointsman/audit';
 import cliProgress from 'cli-progress';
+import { checkDays, readPublicKeys, verifyStore } from '../audit-export.ts';
 import { rowsOfDatabase, rowsOfFile } from '../audit-rows.ts';
 import type { AddCommand, CommandContext } from '../command-context.ts';
 import { CopyComparison } from '../copy-comparison.ts';
@@ -10,6 +11,10 @@ import { printable } from '../printable.ts';
 interface Options {
   readonly database?: string;
   readonly partial?: true;
+  readonly store?: string | true;
+  readonly from?: string;
+  readonly to?: string;
+  readonly publicKey?: readonly string[];
   readonly json?: true;
 }
 
@@ -33,12 +38,19 @@ the order given; the first must be the first that was exported, or add --partial
 and then row by row whether the database still holds what was exported, which also shows a log that was written anew from some
 row to its end. The end of the newest chain can be cut off unseen as long as no later process and no file names it.
 
+With --store: what the audit exporter wrote, by its manifests. Each must be tied to the one before it (and signed, with
+--public-key), each file be there with the digest and the rows that its manifest says, and each chain go on across files and days.
+With --database as well, its ledger says whether something was cut off at the end, and each row is compared. --from and --to look
+at some days only.
+
 Exit code 0: nothing is wrong; 1: something is, or it could not be read.
 
 Examples:
   $ pointsman audit verify
   $ pointsman audit verify audit-logs/2026/11/*/*.jsonl.gz --partial
-  $ pointsman audit verify --database postgres://pointsman@db/pointsman audit-logs/*/*/*/*.jsonl`;
+  $ pointsman audit verify --database postgres://pointsman@db/pointsman audit-logs/*/*/*/*.jsonl
+  $ pointsman audit verify --store s3://audit --public-key audit.pub.pem --database "$DATABASE_URL"
+  $ pointsman audit verify --store --from 2026-11-01 --to 2026-11-30`;
 
 /** `pointsman audit verify` */
 export const addAudit: AddCommand = (program, context) => {
@@ -47,12 +59,17 @@ export const addAudit: AddCommand = (program, context) => {
     .argument('[files...]', 'exported JSONL files, in their order')
     .option('--database <url>', 'the database, postgres://… or "embedded"')
     .option('--partial', 'the rows are a part of the log: what came before them is not missed')
+    .option('--store [url]', 'what the audit exporter wrote, s3://bucket/prefix or file:///folder; without a value AUDIT_BUCKET_URL, OBJECT_STORE_URL or S3_BUCKET')
+    .option('--from <day>', 'of the store, from this day on, such as 2026-11-01')
+    .option('--to <day>', 'of the store, up to this day')
+    .option('--public-key <files...>', 'PEM files: one of these Ed25519 keys must have signed each manifest of the store')
     .option('--json', 'one JSON object instead of tables')
     .addHelpText('after', HELP)
     .action(async (files: readonly string[], options: Options) => {
-      const { logs, copies } = await verify(files, options, context);
-      const isSound = logs.every(({ report, unreadableCount }) => report.problemCount + unreadableCount === 0) && (copies?.problemCount ?? 0) === 0;
-      context.print(options.json === true ? asJson(logs, copies, isSound) : asText(logs, copies, isSound, context.columns));
+      const outcome = await verify(files, options, context);
+      const { logs, copies, stored } = outcome;
+      const isSound = logs.every(({ report, unreadableCount }) => report.problemCount + unreadableCount === 0) && (copies?.problemCount ?? 0) === 0 && (stored?.report.problemCount ?? 0) === 0;
+      context.print(options.json === true ? asJson(outcome, isSound) : asText(outcome, isSound, context.columns));
       if (!isSound) context.fail(1);
     });
 };
@@ -61,12 +78,18 @@ interface Outcome {
   readonly logs: readonly Verified[];
   /** What of the exported rows the database does not hold as they were; undefined when only one of both was read. */
   readonly copies: CopyComparison | undefined;
+  /** What the exporter wrote, where it was asked for. */
+  readonly stored: { readonly store: string; readonly report: ExportReport } | undefined;
 }
 
-async function verify(files: readonly string[], { database: url, partial = false, json }: Pick<Options, 'database'> & { readonly partial?: boolean; readonly json?: true }, { env, columns }: CommandContext): Promise<Outcome> {
+async function verify(files: readonly string[], options: Options, { env, columns }: CommandContext): Promise<Outcome> {
+  const { database: url, partial = false, json } = options;
   const { signal } = new AbortController();
-  const reads = { files: files.length > 0, database: files.length === 0 || url !== undefined };
-  const copies = reads.files && reads.database ? new CopyComparison(MAX_SHOWN) : undefined;
+  checkDays(options);
+  const publicKeys = await readPublicKeys(options.publicKey ?? []);
+  const exported = files.length > 0 || options.store !== undefined;
+  const reads = { files: files.length > 0, database: !exported || url !== undefined };
+  const copies = exported && reads.database ? new CopyComparison(MAX_SHOWN) : undefined;
   using counter = columns === undefined || json === true ? undefined : startCounter();
   const logs: Verified[] = [];
   if (reads.files) {
@@ -83,15 +106,21 @@ async function verify(files: readonly string[], { database: url, partial = false
     const report = await verifyChains(each(rows(), (row) => { counter?.add(); copies?.addExported(row); }), { partial });
     logs.push({ log: files.length === 1 ? String(files[0]) : `${String(files.length)} files`, report, unreadable, unreadableCount });
   }
-  if (reads.database) {
-    await using opened = await openDatabase({ url, option: '--database', env, create: false, signal });
+  await using opened = reads.database ? await openDatabase({ url, option: '--database', env, create: false, signal }) : undefined;
+  const stored = options.store === undefined ? undefined : await verifyStore({
+    url: options.store === true ? undefined : options.store, env, from: options.from, to: options.to, publicKeys,
+    // What was exported before the store is read is to be there then.
+    ledger: opened === undefined ? undefined : await atDatabase(opened.place, () => opened.exports.totals(signal)),
+    onRow: (row) => { counter?.add(); copies?.addExported(row); },
+  });
+  if (opened !== undefined) {
     const report = await atDatabase(opened.place, () => verifyChains(
       each(rowsOfDatabase(opened.database.audit, signal), (row) => { counter?.add(); copies?.addStored(row); }), { partial: partial && !reads.files },
     ));
     logs.push({ log: opened.place, report, unreadable: [], unreadableCount: 0 });
   }
   copies?.finish();
-  return { logs, copies };
+  return { logs, copies, stored };
 }
 
 async function* each(rows: AsyncIterable<unknown>, see: (row: unknown) => void): AsyncGenerator<unknown> {
@@ -108,25 +137,42 @@ function startCounter(): Disposable & { add(): void } {
   return { add: () => { counter.increment(); }, [Symbol.dispose]: () => { counter.stop(); } };
 }
 
-function asJson(logs: readonly Verified[], copies: CopyComparison | undefined, isSound: boolean): string {
+function asJson({ logs, copies, stored }: Outcome, isSound: boolean): string {
   return JSON.stringify({
     sound: isSound,
     logs: logs.map(({ log, report, unreadable, unreadableCount }) => ({ log, rows: report.rows, chains: report.chains, problem_count: report.problemCount + unreadableCount, problems: report.problems, unreadable })),
+    ...(stored === undefined ? {} : { store: { url: stored.store, ...storeJson(stored.report) } }),
     ...(copies === undefined ? {} : { exported: { rows: copies.rows, problem_count: copies.problemCount, problems: copies.problems } }),
   }, undefined, 2);
 }
 
-function asText(logs: readonly Verified[], copies: CopyComparison | undefined, isSound: boolean, columns: number | undefined): string {
-  const parts = logs.flatMap(({ log, report, unreadable, unreadableCount }) => [
+function storeJson({ problemCount, ...report }: ExportReport): object {
+  return { ...report, problem_count: problemCount };
+}
+
+function asText({ logs, copies, stored }: Outcome, isSound: boolean, columns: number | undefined): string {
+  const parts = stored === undefined ? [] : storeText(stored.store, stored.report, columns);
+  parts.push(...logs.flatMap(({ log, report, unreadable, unreadableCount }) => [
     `${printable(log)}: ${plural(report.rows, 'row')} in ${plural(report.chains.length, 'chain')}`,
     report.chains.length === 0 ? '' : formatTable([['CHAIN', 'ROWS', 'LAST ROW', 'STATE'], ...report.chains.map(({ chain, rows, lastSeq, state }) => [printable(chain), String(rows), String(lastSeq), state])], columns),
     problemsText('Problems', report.problems, report.problemCount, columns),
     unreadableCount === 0 ? '' : `Lines that are no JSON (${String(unreadableCount)})\n${formatTable(unreadable.map(({ file, line }) => [`${printable(file)}:${String(line)}`, 'not one row of JSON']), columns)}`,
-  ]);
+  ]));
   if (copies !== undefined) parts.push(`${plural(copies.rows, 'exported row')} compared with the database`, problemsText('Not as exported', copies.problems, copies.problemCount, columns));
-  const rows = logs.reduce((sum, { report }) => sum + report.rows, 0);
+  const rows = logs.reduce((sum, { report }) => sum + report.rows, stored?.report.rows ?? 0);
   parts.push(isSound ? (rows === 0 ? 'There are no audit rows.' : 'Nothing is wrong.') : 'The audit log is not as it was written.');
   return parts.filter((part) => part !== '').join('\n\n');
+}
+
+function storeText(store: string, report: ExportReport, columns: number | undefined): string[] {
+  const { problems, problemCount, notes } = report;
+  const signed = report.signed > 0 ? `, ${String(report.signed)} of them signed` : '';
+  const rest = problemCount > problems.length ? `\n  and ${String(problemCount - problems.length)} more` : '';
+  return [
+    `${printable(store)}: ${plural(report.rows, 'row')} of ${plural(report.chains.length, 'chain')} in ${plural(report.parts, 'file')} of ${plural(report.days, 'day')}, listed by ${plural(report.manifests, 'manifest')}${signed}`,
+    problemCount === 0 ? '' : `Problems (${String(problemCount)})\n${formatTable([['FILE', 'CHAIN', 'ROW', 'WHAT', 'DETAIL'], ...problems.map(({ file, chain, seq, kind, detail }) => [file === '' ? '-' : printable(file), chain === '' ? '-' : printable(chain), seq === 0 ? '-' : String(seq), kind, printable(detail)])], columns)}${rest}`,
+    notes.length === 0 ? '' : notes.map((text) => `Note: ${printable(text)}`).join('\n'),
+  ];
 }
 
 function problemsText(title: string, problems: readonly AuditProblem[], count: number, columns: number | undefined): string {

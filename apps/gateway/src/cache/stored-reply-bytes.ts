@@ -12,18 +12,24 @@ const LENGTH_BYTES = 4;
 export function encodeStoredReply(key: string, { pieces, storedAtMs, modelId, usage, usageEstimated, finishReason, responseId }: StoredReply): Buffer {
   const head = JSON.stringify({ key, at: storedAtMs, model: modelId, usage, estimated: usageEstimated, finish: finishReason, id: responseId });
   const headBytes = Buffer.byteLength(head);
-  const lengths = pieces.map((piece) => Buffer.byteLength(piece));
+  let size = PREFIX_BYTES + headBytes;
+  for (const piece of pieces) size += LENGTH_BYTES + Buffer.byteLength(piece);
   // Small ones come out of Node's pool: a store that keeps them copies them.
-  const bytes = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + LENGTH_BYTES + length, PREFIX_BYTES + headBytes));
-  bytes.writeUInt8(VERSION, 0);
+  const bytes = Buffer.allocUnsafe(size);
+  bytes[0] = VERSION;
   bytes.writeUInt32BE(headBytes, 5);
-  let at = PREFIX_BYTES + bytes.write(head, PREFIX_BYTES);
-  for (const [index, piece] of pieces.entries()) {
-    at = bytes.writeUInt32BE(lengths[index] ?? 0, at);
-    at += bytes.write(piece, at);
+  let at = put(bytes, PREFIX_BYTES, head, headBytes);
+  for (const piece of pieces) {
+    const length = pieces.length === 1 ? size - at - LENGTH_BYTES : Buffer.byteLength(piece);
+    at = put(bytes, bytes.writeUInt32BE(length, at), piece, length);
   }
   bytes.writeUInt32BE(crc32(bytes.subarray(5)), 1);
   return bytes;
+}
+
+/** Text that takes a byte per character in UTF-8 is ASCII, and is copied instead of encoded. Returns where it ends. */
+function put(bytes: Buffer, at: number, text: string, length: number): number {
+  return at + bytes.write(text, at, length === text.length ? 'latin1' : 'utf8');
 }
 
 /** The reply, or undefined for bytes that are broken, of another version, or stored under another key. Never throws. */

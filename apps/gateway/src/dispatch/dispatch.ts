@@ -1,8 +1,8 @@
 import { AppError, toAppError } from '@pointsman/errors';
 import { countsAgainstDeployment, type ProviderError, type ProviderFault, type WireFormat } from '@pointsman/providers';
 import type { BreakerPermit, Cooldowns, RetryBudget } from '@pointsman/resilience';
-import type { Decision, PromptInput, RoutingInput, Session } from '@pointsman/routing';
-import type { Span } from '@pointsman/telemetry';
+import type { Candidate, Compound, Decision, Decomposition, PromptInput, RoutingInput, Session, Verdict } from '@pointsman/routing';
+import { attribute, type Span } from '@pointsman/telemetry';
 import { backoffMs } from '@pointsman/timing';
 import { mayUseModel } from '../access/principal.ts';
 import { addUsage } from '../billing/add-usage.ts';
@@ -12,12 +12,14 @@ import type { ExchangeRecord } from '../record/exchange-record.ts';
 import type { Deployment, GroupPlan, Snapshot } from '../snapshot/snapshot.ts';
 import { annotateAttempt, decisionAttributes } from '../record/annotate-spans.ts';
 import { Attempt, type AttemptListener } from './attempt.ts';
+import { CascadeRun, TOO_LONG, type KeptReply } from './cascade-run.ts';
 import { continuationOf, type Continuation } from './continue-stream.ts';
 import { eligibleCandidates } from './eligible-candidates.ts';
 import type { FallbackLimits } from './fallback-limits.ts';
 import type { GatewayParameters } from './gateway-parameters.ts';
 import { mockedDeployment } from './mocked-deployment.ts';
-import { ReplyWriter, type ReplyTap } from './reply-writer.ts';
+import { PartCalls, type PartsOutcome } from './part-calls.ts';
+import { ReplyWriter, type ReplyOut, type ReplyTap, type WrittenExchange } from './reply-writer.ts';
 import type { ReplyShape } from './reply-shape.ts';
 import { AttemptRequest, type RequestBody } from './request-body.ts';
 import { requestFor } from './request-for.ts';
@@ -49,7 +51,16 @@ export interface DispatchRequest {
   readonly tap?: ReplyTap | undefined;
   /** Asked before another group is tried; undefined for callers without limits per model. Whoever made it settles it when the dispatch has finished. */
   readonly fallbackLimits?: FallbackLimits | undefined;
+  /** Takes the reply in the client's place. */
+  readonly writer?: ReplyOut | undefined;
+  /** Part of a request: whatever its strategy says, one model answers it. */
+  readonly isPart?: boolean | undefined;
+  /** Nobody decides: this one is asked. */
+  readonly only?: Candidate | undefined;
 }
+
+/** What a dispatch needs of the exchange it works for. */
+export type DispatchExchange = WrittenExchange & Pick<Exchange, 'snapshot' | 'principal' | 'startedAt'> & { runner: Runner | undefined };
 
 /** What a dispatch needs that outlives requests and snapshots. */
 export interface DispatchParts {
@@ -74,12 +85,12 @@ interface RunningAttempt {
  * and tells the client the truth about how it ended. Nothing here knows HTTP routes or Express.
  */
 export class Dispatch implements AttemptListener, Runner {
-  readonly #exchange: Exchange;
+  readonly #exchange: DispatchExchange;
   readonly #snapshot: Snapshot;
-  readonly #request: DispatchRequest;
+  #request: DispatchRequest;
   readonly #parts: DispatchParts;
   readonly #record: ExchangeRecord;
-  readonly #writer: ReplyWriter;
+  readonly #writer: ReplyOut;
   readonly #timeoutMs: number;
   /** Monotonic milliseconds. Bounds the wait for the first content; a broken stream that is continued gets as long again. */
   #deadlineAt: number;
@@ -103,9 +114,12 @@ export class Dispatch implements AttemptListener, Runner {
   #continuing: Continuation | undefined;
   /** The shape of the last attempt that reached the client: writes the error frame, if it comes to that. */
   #failing: ReplyShape | undefined;
+  /** Set while a strategy has several models work on the answer. */
+  #cascade: CascadeRun | undefined;
+  #partCalls: PartCalls | undefined;
   readonly #finished: (record: ExchangeRecord) => void;
 
-  constructor(exchange: Exchange, request: DispatchRequest, parts: DispatchParts, record: ExchangeRecord, finished: (record: ExchangeRecord) => void) {
+  constructor(exchange: DispatchExchange, request: DispatchRequest, parts: DispatchParts, record: ExchangeRecord, finished: (record: ExchangeRecord) => void) {
     this.#exchange = exchange;
     this.#snapshot = exchange.snapshot;
     this.#request = request;
@@ -114,7 +128,7 @@ export class Dispatch implements AttemptListener, Runner {
     this.#finished = finished;
     this.#plan = request.plan;
     this.#servingName = request.requestedModel;
-    this.#writer = new ReplyWriter(exchange, record, request.tap);
+    this.#writer = request.writer ?? new ReplyWriter(exchange, record, request.tap);
     const { router } = this.#snapshot.config;
     this.#timeoutMs = request.parameters.timeoutMs ?? router.timeoutMs;
     this.#deadlineAt = exchange.startedAt + this.#timeoutMs;
@@ -147,6 +161,12 @@ export class Dispatch implements AttemptListener, Runner {
       this.#fallBack(eligible);
       return;
     }
+    const { only } = this.#request;
+    if (only !== undefined) {
+      this.#setOrder([only]);
+      this.#tryNext();
+      return;
+    }
     const { prompt, promptTokens, about, session, user, stream } = this.#request;
     const input: RoutingInput = { candidates: eligible, prompt, promptTokens, about, session, user, stream, traceId: this.#exchange.trace.traceId };
     const span = this.#exchange.trace.child('router.decide', 'internal');
@@ -165,9 +185,48 @@ export class Dispatch implements AttemptListener, Runner {
     }
     span.end();
     if (this.#done) return;
+    this.#setOrder(decision.order);
+    if (decision.compound === undefined || this.#request.isPart === true) this.#tryNext();
+    else this.#beginCompound(decision.compound);
+  }
+
+  #setOrder(candidates: readonly Candidate[]): void {
     const { deploymentOf } = this.#plan;
-    this.#order = decision.order.map((candidate) => deploymentOf.get(candidate)).filter((deployment) => deployment !== undefined);
-    this.#tryNext();
+    this.#order = candidates.map((candidate) => deploymentOf.get(candidate)).filter((deployment) => deployment !== undefined);
+    this.#tried = 0;
+  }
+
+  /** The strategy wants several models to work on the answer. What cannot be answered that way is answered by the first of the order. */
+  #beginCompound(compound: Compound): void {
+    const { format, body, prompt, about } = this.#request;
+    const choices = body.outline['n'];
+    const isOneAnswer = format !== 'embeddings' && (typeof choices !== 'number' || choices === 1) && this.#request.parameters.mockResponse === undefined;
+    if (isOneAnswer && compound.kind === 'cascade') this.#cascade = new CascadeRun({ cascade: compound, format, question: prompt, wantsJson: () => about().wantsJson });
+    if (isOneAnswer && compound.kind === 'decomposition' && format !== 'completions') this.#beginParts(compound);
+    else this.#tryNext();
+  }
+
+  #beginParts(decomposition: Decomposition): void {
+    const span = this.#exchange.trace.child('router.parts', 'internal');
+    const startedAt = performance.now();
+    const calls = new PartCalls({ decomposition, exchange: this.#exchange, request: this.#request, plan: this.#plan, parts: this.#parts, record: this.#record });
+    this.#partCalls = calls;
+    void calls.run().then(({ body, parts, answered }: PartsOutcome) => {
+      span.set(attribute.ROUTER_PARTS, parts);
+      span.set(attribute.ROUTER_PARTS_ANSWERED, answered);
+      span.end();
+      if (this.#done) return;
+      this.#partCalls = undefined;
+      this.#record.upstreamMs += performance.now() - startedAt;
+      this.#exchange.trace.set(attribute.ROUTER_PARTS, parts);
+      this.#exchange.trace.set(attribute.ROUTER_PARTS_ANSWERED, answered);
+      this.#writer.setHeaders(['x-router-parts', String(answered)]);
+      if (body !== undefined) {
+        this.#request = { ...this.#request, body };
+        this.#setOrder(decomposition.aggregators);
+      }
+      this.#tryNext();
+    });
   }
 
   /** Starts the next deployment of the order that may be called. */
@@ -221,6 +280,7 @@ export class Dispatch implements AttemptListener, Runner {
       else this.#fallBack(failure);
       return;
     }
+    if (this.#cascade !== undefined && !this.#writer.headSent) this.#cascade.begin(attempt, chosen.candidate);
     this.#running = { attempt, deployment, permit, span };
     this.#record.deployment = deployment;
     deployment.candidate.stats.begin(Date.now());
@@ -230,6 +290,10 @@ export class Dispatch implements AttemptListener, Runner {
   onReply(attempt: Attempt, text: string): void {
     const running = this.#settle(attempt, 'ok');
     if (running === undefined) return;
+    if (this.#cascade?.holds(attempt) === true) {
+      this.#look(running, this.#cascade, { text, isStream: false });
+      return;
+    }
     this.#finish();
     this.#writer.sendJson(text);
   }
@@ -237,19 +301,31 @@ export class Dispatch implements AttemptListener, Runner {
   onText(attempt: Attempt, text: string): boolean {
     const running = this.#running;
     if (running === undefined || running.attempt !== attempt) return false;
+    let ready = text;
+    if (this.#cascade?.holds(attempt) === true) {
+      if (this.#cascade.add(text)) return true;
+      // More than may be held back: it is on its way to the client from here on.
+      this.#tellVerdict(TOO_LONG, 0);
+      ready = this.#cascade.takeAll().join('');
+    }
     if (!this.#writer.headSent) {
       clearTimeout(this.#deadline);
       this.#record.ttftMs = this.#exchange.elapsedMs();
       this.#record.upstreamMs += performance.now() - attempt.startedAt;
       this.#writer.startStream();
     }
-    if (this.#writer.write(text)) return true;
+    if (this.#writer.write(ready)) return true;
     this.#exchange.res.once('drain', () => attempt.resume());
     return false;
   }
 
   onComplete(attempt: Attempt, text: string): void {
-    if (this.#settle(attempt, 'ok') === undefined) return;
+    const running = this.#settle(attempt, 'ok');
+    if (running === undefined) return;
+    if (this.#cascade?.holds(attempt) === true) {
+      this.#look(running, this.#cascade, { text, isStream: true });
+      return;
+    }
     if (this.#continuing !== undefined) this.#record.recovered = true;
     if (!this.#writer.headSent) {
       this.#record.ttftMs = this.#exchange.elapsedMs();
@@ -263,8 +339,83 @@ export class Dispatch implements AttemptListener, Runner {
     const running = this.#settle(attempt, error.fault, error);
     if (running === undefined) return;
     this.#lastError = error;
-    if (attempt.committed) this.#recover(running, error);
+    const wasHeld = this.#cascade?.holds(attempt) === true;
+    this.#cascade?.drop();
+    if (attempt.committed && !wasHeld) this.#recover(running, error);
     else this.#retryOrFallBack(error);
+  }
+
+  /** A whole answer that nobody has seen: the client gets it, or a dearer model is asked. */
+  #look({ attempt, deployment }: RunningAttempt, cascade: CascadeRun, { text, isStream }: { readonly text: string; readonly isStream: boolean }): void {
+    const span = this.#exchange.trace.child('router.verdict', 'internal');
+    const startedAt = performance.now();
+    const kept = cascade.keep(attempt, deployment, { end: text, isStream });
+    void cascade.judge(kept).then((verdict) => {
+      span.set(attribute.ROUTER_VERDICT, verdict.reason);
+      span.set(attribute.ROUTER_VERDICT_GAIN, verdict.gain);
+      span.end();
+      if (this.#done || this.#writer.headSent) return; // gone, or past its deadline and released
+      this.#tellVerdict(verdict, performance.now() - startedAt);
+      if (!verdict.escalate) {
+        this.#release(kept);
+        return;
+      }
+      cascade.escalated = true;
+      this.#retriesMade = 0;
+      this.#setOrder(cascade.dearer(kept));
+      this.#tryNext();
+    });
+  }
+
+  #tellVerdict({ reason, gain, escalate, modelVersion }: Verdict, tookMs: number): void {
+    const { trace } = this.#exchange;
+    const escalated = escalate || this.#cascade?.escalated === true;
+    trace.set(attribute.ROUTER_ESCALATED, escalated);
+    trace.set(attribute.ROUTER_VERDICT, reason);
+    trace.set(attribute.ROUTER_VERDICT_GAIN, gain);
+    trace.set(attribute.ROUTER_VERIFIER_VERSION, modelVersion);
+    trace.set(attribute.ROUTER_VERDICT_MS, tookMs);
+    this.#writer.setHeaders(['x-router-escalated', String(escalated), 'x-router-verdict', reason]);
+  }
+
+  /** Gives the client an answer that was held back, as it came, no faster than it reads. */
+  #release(kept: KeptReply): void {
+    const { deployment, finishReason, responseId, shape, isStream, end } = kept;
+    clearTimeout(this.#deadline);
+    this.#record.deployment = deployment;
+    this.#record.finishReason = finishReason;
+    this.#record.responseId = responseId;
+    this.#failing = shape;
+    if (!isStream) {
+      this.#finish();
+      this.#writer.sendJson(end);
+      return;
+    }
+    this.#record.ttftMs = this.#exchange.elapsedMs();
+    this.#writer.startStream();
+    this.#releasePieces(kept, 0);
+  }
+
+  #releasePieces(kept: KeptReply, from: number): void {
+    if (this.#done) return;
+    const { pieces, end } = kept;
+    for (let index = from; index < pieces.length; index += 1) {
+      if (this.#writer.write(pieces[index] ?? '')) continue;
+      this.#exchange.res.once('drain', () => this.#releasePieces(kept, index + 1));
+      return;
+    }
+    this.#finish();
+    this.#writer.endWhole(end);
+  }
+
+  /** Gives the client the answer that was not thought good enough, where nobody dearer can answer: better than none. False where there is none. */
+  #releaseKept(): boolean {
+    const kept = this.#cascade?.kept;
+    if (kept === undefined || this.#writer.headSent || this.#done) return false;
+    this.#exchange.trace.set(attribute.ROUTER_ESCALATED, false);
+    this.#writer.setHeaders(['x-router-escalated', 'false', 'x-router-verdict', 'escalation_failed']);
+    this.#release(kept);
+    return true;
   }
 
   /** After content: go on from the partial answer with another deployment where that is asked for and possible, else one error frame. */
@@ -281,6 +432,7 @@ export class Dispatch implements AttemptListener, Runner {
   }
 
   #retryOrFallBack(error: ProviderError): void {
+    if (this.#tried >= this.#order.length && this.#releaseKept()) return;
     if (error.fault === 'bad_request') {
       // The caller's mistake: another deployment would say the same, and its words are the ones that help.
       this.#fail(error);
@@ -332,7 +484,7 @@ export class Dispatch implements AttemptListener, Runner {
   }
 
   #fallBack(error: AppError): void {
-    if (this.#done) return;
+    if (this.#done || this.#releaseKept()) return;
     const next = this.#nextFallback(error);
     if (next === undefined) {
       this.#fail(this.#lastError ?? error);
@@ -371,6 +523,7 @@ export class Dispatch implements AttemptListener, Runner {
     this.#servingName = name;
     this.#parts.onFallback(this.#plan.group, plan.group);
     this.#record.fallbacks += 1;
+    this.#cascade = undefined;
     this.#plan = plan;
     this.#enterGroup();
   }
@@ -401,7 +554,7 @@ export class Dispatch implements AttemptListener, Runner {
   }
 
   #fail(error: AppError): void {
-    if (this.#done) return;
+    if (this.#done || this.#releaseKept()) return;
     this.#record.error = error;
     this.#finish();
     if (this.#writer.headSent) this.#writer.end(this.#failing?.fail(error) ?? '');
@@ -431,6 +584,8 @@ export class Dispatch implements AttemptListener, Runner {
 
   #cancelRunning(outcome: 'abandoned' | 'timeout'): RunningAttempt | undefined {
     this.#endWait();
+    this.#partCalls?.cancel();
+    this.#partCalls = undefined;
     const running = this.#running;
     if (running === undefined) return undefined;
     running.attempt.cancel();

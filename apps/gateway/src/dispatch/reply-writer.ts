@@ -17,9 +17,26 @@ export interface ReplyTap {
   whole(): void;
 }
 
+/** Where the reply of a dispatch goes. */
+export interface ReplyOut {
+  readonly headSent: boolean;
+  /** What else the head says, instead of what was set before: name, value, name, value. */
+  setHeaders(headers: readonly string[]): void;
+  sendJson(text: string): void;
+  startStream(): void;
+  /** False when the reader is slower than the provider. */
+  write(text: string): boolean;
+  endWhole(text: string): void;
+  end(text: string): void;
+  sendError(error: AppError): void;
+}
+
+/** What a writer must know of the exchange whose reply it writes. */
+export type WrittenExchange = Pick<Exchange, 'res' | 'requestId' | 'trace' | 'errorShape' | 'admissionHeaders' | 'elapsedMs'>;
+
 /** Writes one reply to one client: the head when the first text is there, then text, then the end. The only writer of proxied replies. */
-export class ReplyWriter {
-  readonly #exchange: Exchange;
+export class ReplyWriter implements ReplyOut {
+  readonly #exchange: WrittenExchange;
   readonly #record: ExchangeRecord;
   #headSent = false;
   /** Whether the chunks of the reply are framed here. */
@@ -28,9 +45,9 @@ export class ReplyWriter {
   readonly #tap: ReplyTap | undefined;
 
   /** More headers of the reply: name, value, name, value. */
-  readonly #more: readonly string[] | undefined;
+  #more: readonly string[] | undefined;
 
-  constructor(exchange: Exchange, record: ExchangeRecord, tap?: ReplyTap, more?: readonly string[]) {
+  constructor(exchange: WrittenExchange, record: ExchangeRecord, tap?: ReplyTap, more?: readonly string[]) {
     this.#exchange = exchange;
     this.#record = record;
     this.#tap = tap;
@@ -39,6 +56,10 @@ export class ReplyWriter {
 
   get headSent(): boolean {
     return this.#headSent;
+  }
+
+  setHeaders(headers: readonly string[]): void {
+    this.#more = headers;
   }
 
   sendJson(text: string): void {

@@ -1,4 +1,4 @@
-import { chatBodySchema, completionBodySchema, countTokensBodySchema, embeddingBodySchema, messagesBodySchema, responsesBodySchema } from '@pointsman/schemas';
+import { chatBodySchema, completionBodySchema, countTokensBodySchema, embeddingBodySchema, feedbackFields, messagesBodySchema, responsesBodySchema } from '@pointsman/schemas';
 import { z } from 'zod';
 import type { Handler } from '../http/serve.ts';
 import { managementRoutes } from './management/management-routes.ts';
@@ -25,6 +25,7 @@ const OPERATIONS: readonly Operation[] = [
   { method: 'get', path: '/v1/models/{id}', summary: 'One model', tag: 'OpenAI' },
   { method: 'get', path: '/model/info', summary: 'Deployments with prices and limits', tag: 'Operation' },
   { method: 'post', path: '/v1/route', summary: 'Dry run: the routing decision for a chat request, nothing is called', body: chatBodySchema, tag: 'Routing' },
+  { method: 'post', path: '/v1/feedback', summary: 'What a reply was worth: the signal that routing learns from', body: feedbackFields.schema, tag: 'Routing' },
   { method: 'get', path: '/health/liveliness', summary: 'The process lives', open: true, tag: 'Operation' },
   { method: 'get', path: '/health/readiness', summary: 'The replica wants traffic', open: true, tag: 'Operation' },
   { method: 'get', path: '/health/config', summary: 'The configuration that serves, and the last one refused', tag: 'Operation' },

@@ -10,6 +10,7 @@ import { Dispatch } from '../dispatch/dispatch.ts';
 import { FallbackLimits } from '../dispatch/fallback-limits.ts';
 import { hasGatewayParameters, NO_PARAMETERS, splitGatewayParameters, type GatewayParameters } from '../dispatch/gateway-parameters.ts';
 import { changedBody, type RequestBody } from '../dispatch/request-body.ts';
+import { newRecord } from '../dispatch/new-record.ts';
 import { promptOf } from '../dispatch/prompt-text.ts';
 import { sessionOf } from '../dispatch/session-of.ts';
 import type { Exchange } from '../http/exchange.ts';
@@ -19,7 +20,6 @@ import type { Running } from '../http/serve.ts';
 import type { Admission, AdmissionRequest } from '../access/limits.ts';
 import { resolveGroup } from '../access/resolve-group.ts';
 import { decisionAttributes } from '../record/annotate-spans.ts';
-import type { ExchangeRecord } from '../record/exchange-record.ts';
 import type { GroupPlan } from '../snapshot/snapshot.ts';
 import type { GatewayContext } from './gateway-context.ts';
 
@@ -33,14 +33,6 @@ export interface ProxiedCallOptions {
   readonly path: string;
   /** The model named in the path (`/openai/deployments/{model}/…`), which wins over the body's. */
   readonly modelFromPath?: string | undefined;
-}
-
-function newRecord(operation: WireFormat, stream: boolean, requestedModel: string, group: string, endUser: string | undefined): ExchangeRecord {
-  return {
-    operation, stream, requestedModel, group, decision: undefined, decisionAttributes: undefined, deployment: undefined, retries: 0, fallbacks: 0, upstreamMs: 0,
-    ttftMs: undefined, usage: undefined, usageEstimated: false, costUsd: undefined, finishReason: undefined, responseId: undefined, error: undefined,
-    clientGone: false, recovered: false, endUser, cacheHit: false, cacheKey: undefined,
-  };
 }
 
 /** Headers of LiteLLM that overrule the body: `x-litellm-timeout` (seconds), `x-litellm-num-retries`, `x-litellm-tags` (comma separated). */
@@ -129,7 +121,7 @@ function dispatchAdmitted(context: GatewayContext, running: Running, call: Prepa
   const proceed = (answer: Admission | AppError, stored: StoredReply | undefined): void => {
     if (answer instanceof AppError) throw answer;
     exchange.admissionHeaders = answer.headers;
-    const record = newRecord(call.format, stream, call.model, plan.group, endUser);
+    const record = newRecord({ operation: call.format, stream, requestedModel: call.model, group: plan.group, endUser });
     running.record = record;
     record.cacheKey = visit?.key;
     if (record.stream) context.metrics.streamStarted();

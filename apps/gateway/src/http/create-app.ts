@@ -4,6 +4,7 @@ import type { WireFormat } from '@pointsman/providers';
 import express, { type Express } from 'express';
 import { apiDocument, docsPage } from '../endpoints/api-docs.ts';
 import { countTokens } from '../endpoints/count-tokens.ts';
+import { feedback } from '../endpoints/feedback.ts';
 import type { GatewayContext } from '../endpoints/gateway-context.ts';
 import { configHealth, deploymentHealth, liveness, metricsExposition, readiness, reloadNow } from '../endpoints/health.ts';
 import { serveManagement } from '../endpoints/management/management-route.ts';
@@ -81,6 +82,7 @@ function createApp(context: GatewayContext, direct: Map<string, Handler>): Expre
   }
   on('post', ['/v1/messages/count_tokens', '/anthropic/v1/messages/count_tokens'], countTokens(context));
   on('post', ['/v1/route'], routeDryRun(context));
+  on('post', ['/v1/feedback', '/feedback'], feedback(context));
   on('get', ['/v1/models', '/models'], listModels(context));
   for (const path of ['/v1/models/*id', '/models/*id']) {
     app.get(path, (req, res) => showModel(context, [req.params['id']].flat().join('/'))(req, res));

@@ -9,6 +9,9 @@ export interface WantedModels {
   readonly shipped: boolean;
 }
 
+/** Strategies that do without a model where none is named. */
+const WITHOUT_SHIPPED: ReadonlySet<string> = new Set(['llmrouter-automix', 'llmrouter-custom', 'llmrouter-causallm', 'llmrouter-smallest', 'llmrouter-largest']);
+
 /** The router models that the strategies of a configuration decide by. */
 export function modelsOfConfig({ strategy, strategyArgs, strategies }: Pick<RouterSettings, 'strategy' | 'strategyArgs' | 'strategies'>): WantedModels {
   const stable: WantedModel[] = [];
@@ -18,7 +21,8 @@ export function modelsOfConfig({ strategy, strategyArgs, strategies }: Pick<Rout
     if (strategyDefinition(name)?.readsPrompt !== true) continue;
     const model = textOf(args['model_name']);
     if (model === undefined) {
-      shipped = true;
+      // These have rules or code of their own where no model is named.
+      if (!WITHOUT_SHIPPED.has(name)) shipped = true;
       continue;
     }
     stable.push({ name: model, version: textOf(args['model_version']) });

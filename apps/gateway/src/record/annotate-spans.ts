@@ -5,6 +5,7 @@ import type { Attempt } from '../dispatch/attempt.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { Deployment } from '../snapshot/snapshot.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
+import { addRoutingEvent } from './routing-event.ts';
 
 const OPERATIONS = { chat: 'chat', completions: 'text_completion', embeddings: 'embeddings', responses: 'chat', messages: 'chat', passthrough: 'passthrough' } as const;
 
@@ -38,10 +39,9 @@ function deploymentAttributes(deployment: Deployment): DeploymentAttributes {
 const questions = new AttributeSets();
 
 function questionAttributes({ operation, stream, requestedModel, group }: ExchangeRecord): AttributeSet {
-  const name = `${operation} ${String(stream)} ${group} ${requestedModel}`;
-  return questions.get(name) ?? questions.keep(name, AttributeSet.of({
+  return questions.get(operation, String(stream), group, requestedModel) ?? questions.keep(AttributeSet.of({
     [attribute.GEN_AI_OPERATION_NAME]: OPERATIONS[operation], [attribute.GEN_AI_REQUEST_MODEL]: requestedModel.slice(0, 1_024), [attribute.LLM_MODEL_GROUP]: group, [attribute.LLM_STREAM]: stream,
-  }));
+  }), operation, String(stream), group, requestedModel);
 }
 
 const exchanges = new AttributeSets();
@@ -49,8 +49,8 @@ const exchanges = new AttributeSets();
 /** The HTTP side of a request that is over. */
 export function annotateHttp(trace: RequestSpan, route: string, method: string | undefined, status: number): void {
   if (!trace.recording) return;
-  const name = `${route} ${method ?? ''} ${String(status)}`;
-  trace.add(exchanges.get(name) ?? exchanges.keep(name, AttributeSet.of({ 'http.route': route, 'http.request.method': method, 'http.response.status_code': status })));
+  const words = [route, method ?? '', String(status)] as const;
+  trace.add(exchanges.get(...words) ?? exchanges.keep(AttributeSet.of({ 'http.route': route, 'http.request.method': method, 'http.response.status_code': status }), ...words));
 }
 
 export function annotateAttempt(span: Span, deployment: Deployment, attempt: Attempt, outcome: 'ok' | ProviderFault | 'abandoned', error: ProviderError | undefined): void {
@@ -66,13 +66,14 @@ export function annotateAttempt(span: Span, deployment: Deployment, attempt: Att
 }
 
 /** The request's own span: what was asked, what was chosen, what it used and cost, and how it ended. */
-export function annotateRequest({ trace, requestId, isAuthenticated, principal }: Pick<Exchange, 'trace' | 'requestId' | 'isAuthenticated' | 'principal'>, record: ExchangeRecord): void {
+export function annotateRequest(exchange: Pick<Exchange, 'trace' | 'requestId' | 'isAuthenticated' | 'principal'>, record: ExchangeRecord): void {
+  const { trace, requestId } = exchange;
   if (!trace.recording) return;
   const { deployment, usage } = record;
   if (record.decisionAttributes !== undefined) trace.add(record.decisionAttributes);
   trace.add(questionAttributes(record));
   trace.set(attribute.LLM_REQUEST_ID, requestId);
-  if (isAuthenticated) trace.set(attribute.LLM_KEY_HASH, principal.keyHash.slice(0, 16));
+  if (exchange.isAuthenticated) trace.set(attribute.LLM_KEY_HASH, exchange.principal.keyHash.slice(0, 16));
   if (deployment !== undefined) {
     if (record.operation !== 'passthrough' || record.requestedModel !== '') trace.add(deploymentAttributes(deployment).ofRequest);
     else {
@@ -96,6 +97,7 @@ export function annotateRequest({ trace, requestId, isAuthenticated, principal }
   trace.set(attribute.LLM_ATTEMPTS, 1 + record.retries + record.fallbacks);
   if (record.finishReason !== undefined) trace.set(attribute.GEN_AI_RESPONSE_FINISH_REASONS, [record.finishReason]);
   trace.set(attribute.GEN_AI_RESPONSE_ID, record.responseId);
+  addRoutingEvent(exchange, record);
   if (record.error !== undefined) trace.fail(record.error.code, record.error.kind);
   else if (record.clientGone) trace.fail('client_closed_request');
 }

@@ -5,7 +5,7 @@ import { createProvider, providerIds, type Provider, type UpstreamPools } from '
 import type { CircuitBreakers, Cooldowns, RetryBudget } from '@pointsman/resilience';
 import {
   createStrategy, Decider, fillWildcards, ModelGroups, strategyDefinition,
-  type Candidate, type DecisionProblem, type DeploymentStatsRegistry, type ModelGroupMatch, type RouterModels,
+  type Candidate, type DecisionProblem, type DeploymentStatsRegistry, type ModelGroupMatch, type RouterModels, type StrategyParts,
 } from '@pointsman/routing';
 import type { JsonValue } from '@pointsman/schemas';
 import type { Clock } from '@pointsman/timing';
@@ -27,6 +27,8 @@ export interface SnapshotParts {
   readonly onProviderProblem: (configured: ConfiguredModel, problem: string) => void;
   /** Router models of this process; undefined where none can be loaded. */
   readonly models?: RouterModels | undefined;
+  /** Whether the configuration may name modules as strategies, and the folder that their paths are relative to. */
+  readonly modules?: StrategyParts['modules'];
   readonly onDecisionProblem: (problem: DecisionProblem, strategy: string, cause: unknown) => void;
 }
 
@@ -134,7 +136,7 @@ async function compile(config: GatewayConfig, parts: SnapshotParts, opened: Set<
     if (decider === undefined) {
       const args = own?.args ?? router.strategyArgs;
       const timeoutMs = args['decision_timeout_ms'];
-      decider = createStrategy(name, { random: parts.random, now: () => parts.clock.now(), args, models: parts.models }).then((strategy) => new Decider({
+      decider = createStrategy(name, { random: parts.random, now: () => parts.clock.now(), args, models: parts.models, modules: parts.modules }).then((strategy) => new Decider({
         strategy, clock: parts.clock, onProblem: parts.onDecisionProblem, ...(typeof timeoutMs === 'number' ? { timeoutMs } : {}),
       }));
       deciders.set(key, decider);

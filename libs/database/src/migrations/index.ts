@@ -1,5 +1,6 @@
 import { access } from './0001-access.ts';
 import { audit } from './0003-audit.ts';
+import { auditExports } from './0004-audit-exports.ts';
 import { spend } from './0002-spend.ts';
 
 export interface Migration {
@@ -10,4 +11,4 @@ export interface Migration {
 }
 
 /** One list for Postgres and the embedded database. What has been released is never edited; a change is a new file. */
-export const migrations: readonly Migration[] = [access, spend, audit];
+export const migrations: readonly Migration[] = [access, spend, audit, auditExports];

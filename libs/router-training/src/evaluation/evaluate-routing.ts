@@ -1,9 +1,9 @@
-import { createFeatureExtractor, TEXT_FEATURES, type EmbedderIdentity } from '@pointsman/routing';
+import { createFeatureExtractor, TEXT_FEATURES, type EmbedderIdentity, type FeatureExtractor } from '@pointsman/routing';
 import { trainVerifier, verifierSet } from '../automix/verifier.ts';
 import { datasetDigest } from '../dataset/dataset-digest.ts';
 import { trainingSetOf } from '../dataset/training-set.ts';
 import { extractFeatures } from '../features/extract-features.ts';
-import type { TrainingSet } from '../features/feature-matrix.ts';
+import type { FeatureMatrix, TrainingSet } from '../features/feature-matrix.ts';
 import { meanQuality } from '../heads/head.ts';
 import { trainStrategy, type TrainableStrategy, type TrainingArgs } from '../strategies.ts';
 import { crossValidate, heldRows, type CrossValidation, type FoldPrediction, type PredictionStore, type Remembered } from './cross-validate.ts';
@@ -15,12 +15,13 @@ export interface EvaluateRoutingOptions {
   readonly data: readonly RoutingData[];
   readonly strategies: readonly TrainableStrategy[];
   readonly embedder: EmbedderIdentity['name'];
+  readonly minilmDirectory?: string | undefined;
   readonly seed: number;
   readonly folds?: number | undefined;
   /** Bootstrap draws, at least 1000 for the intervals to mean something. */
   readonly draws?: number | undefined;
   readonly args?: TrainingArgs | undefined;
-  /** Predictions of an earlier run by the same trainer: what is there is not trained again. */
+  /** Predictions of an earlier run by the same trainer: what is there is not trained again. Embeddings of a network are kept there too: they take longest. */
   readonly store?: PredictionStore | undefined;
   /** Heads trained so far, of all. */
   readonly progress?: ((done: number, total: number, what: string) => void) | undefined;
@@ -37,18 +38,18 @@ const FEW_ROWS = 1_500;
 /** Cross-validates strategies on every set, next to random order, prompt length, the best single model and the oracle. Seeded; nothing held out is ever trained on. */
 export async function evaluateRouting(options: EvaluateRoutingOptions): Promise<DataReport[]> {
   const { data, strategies, seed, folds = 5, draws = 1_000, args = {}, progress } = options;
-  const extractor = await createFeatureExtractor({ embedder: options.embedder });
+  const extractor = await createFeatureExtractor({ embedder: options.embedder, ...(options.minilmDirectory === undefined ? {} : { minilmDirectory: options.minilmDirectory }) });
   const total = data.length * strategies.length * folds;
   let done = 0;
   const reports: DataReport[] = [];
   try {
     for (const { name, rows, prices } of data) {
-      const set = trainingSetOf(rows, await extractFeatures(rows, extractor));
+      const remember = (what: string) => (options.store === undefined ? undefined : { store: options.store, key: `${name}-${datasetDigest(rows).slice(0, 16)}-${options.embedder}-${extractor.version}-${what}` });
+      const set = trainingSetOf(rows, await featuresOf(rows, extractor, options.embedder === 'minilm' ? remember(`embeddings-${extractor.embedder.sha256.slice(0, 16)}`) : undefined));
       const means = meanQuality(set);
       const priceList = set.candidates.map((candidate) => prices.get(candidate));
       const sizes = Object.fromEntries(set.candidates.map((candidate, index) => [candidate, priceList[index] ?? means[index]!]));
       const plan: CrossValidation = { set, strata: rows.map(({ subject }) => subject), folds, seed };
-      const remember = (what: string) => (options.store === undefined ? undefined : { store: options.store, key: `${name}-${datasetDigest(rows).slice(0, 16)}-${options.embedder}-${extractor.version}-${what}` });
       const trained = strategies.map((strategy) => ({
         router: strategy as string,
         folds: crossValidate(plan, (part) => {
@@ -72,6 +73,19 @@ export async function evaluateRouting(options: EvaluateRoutingOptions): Promise<
     await extractor.close();
   }
   return reports;
+}
+
+/** A network is asked once per prompt, whatever runs follow: it takes longer than everything else together. */
+async function featuresOf(rows: RoutingData['rows'], extractor: FeatureExtractor, remembered: Remembered | undefined): Promise<FeatureMatrix> {
+  const { dimensions } = extractor.embedder;
+  const known = remembered?.store.get(remembered.key);
+  if (known?.length === rows.length * dimensions) {
+    const others = await createFeatureExtractor({ embedder: 'none' });
+    return { ...(await extractFeatures(rows, others)), embeddingWidth: dimensions, embedding: Float32Array.from(known) };
+  }
+  const features = await extractFeatures(rows, extractor);
+  remembered?.store.set(remembered.key, Float64Array.from(features.embedding));
+  return features;
 }
 
 interface TwoModelInput {

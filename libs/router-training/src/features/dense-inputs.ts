@@ -18,6 +18,8 @@ export interface DenseInputs {
   matrix(features: FeatureMatrix): Float64Array;
   /** Shape [1, width]. */
   write(graph: GraphBuilder): Tensor;
+  /** Shape [1, width] before scaling, the same tensor for all heads that read the same blocks, and the scale of each column: for heads that fold it into their weights. */
+  writeUnscaled(graph: GraphBuilder): { readonly tensor: Tensor; readonly scale: Float64Array };
 }
 
 export function fitDenseInputs(training: FeatureMatrix, { textScale, embeddingScale }: DenseSettings): DenseInputs {
@@ -41,17 +43,23 @@ export function fitDenseInputs(training: FeatureMatrix, { textScale, embeddingSc
       return result;
     },
     write(graph) {
-      const parts: Tensor[] = [];
-      if (textWidth > 0) {
-        const centred = graph.op('Sub', [graph.input('text'), graph.floats(mean, [1, textWidth])]);
-        const standard = graph.op('Mul', [centred, graph.floats(inverse, [1, textWidth])]);
-        const cut = graph.op('Clip', [standard, graph.scalar(-MAX_DEVIATIONS), graph.scalar(MAX_DEVIATIONS)]);
-        parts.push(textScale === 1 ? cut : graph.op('Mul', [cut, graph.scalar(textScale)]));
-      }
-      if (embeddingWidth > 0) parts.push(embeddingScale === 1 ? graph.input('embedding') : graph.op('Mul', [graph.input('embedding'), graph.scalar(embeddingScale)]));
-      return parts.length === 1 ? parts[0]! : graph.op('Concat', parts, { axis: { int: 1 } });
+      const { tensor, scale } = writeUnscaled(graph);
+      return scale.every((factor) => factor === 1) ? tensor : graph.op('Mul', [tensor, graph.floats(scale, [1, width])]);
     },
+    writeUnscaled,
   };
+
+  function writeUnscaled(graph: GraphBuilder): { readonly tensor: Tensor; readonly scale: Float64Array } {
+    const parts: Tensor[] = [];
+    if (textWidth > 0) {
+      const centred = graph.op('Sub', [graph.input('text'), graph.floats(mean, [1, textWidth])]);
+      const standard = graph.op('Mul', [centred, graph.floats(inverse, [1, textWidth])]);
+      parts.push(graph.op('Clip', [standard, graph.scalar(-MAX_DEVIATIONS), graph.scalar(MAX_DEVIATIONS)]));
+    }
+    if (embeddingWidth > 0) parts.push(graph.input('embedding'));
+    const scale = Float64Array.from({ length: width }, (_, column) => (column < textWidth ? textScale : embeddingScale));
+    return { tensor: parts.length === 1 ? parts[0]! : graph.op('Concat', parts, { axis: { int: 1 } }), scale };
+  }
 }
 
 function standardisation({ text, textWidth: stride, rows }: FeatureMatrix, width: number): { readonly mean: Float32Array; readonly inverse: Float32Array } {

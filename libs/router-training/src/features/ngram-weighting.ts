@@ -42,7 +42,7 @@ export function fitNgramWeighting(training: FeatureMatrix, { minDocuments }: { r
     write(graph) {
       const weights = graph.cast(graph.op('Gather', [graph.halves(idf, [NGRAM_BUCKETS]), graph.input('ngram_index')]), 'float');
       const weighted = graph.op('Mul', [graph.input('ngram_value'), weights]);
-      const norm = graph.op('Sqrt', [graph.sum(graph.op('Mul', [weighted, weighted]), [0])]);
+      const norm = graph.op('ReduceL2', [weighted], { axes: { ints: [0] }, keepdims: { int: 1 } });
       return graph.op('Div', [weighted, graph.op('Max', [norm, graph.scalar(SMALLEST_NORM)])]);
     },
   };

@@ -1,7 +1,8 @@
-import type { Tensor } from '../onnx-writer/graph-builder.ts';
 import type { TrainingSet } from '../features/feature-matrix.ts';
+import { product } from '../numeric/linear-algebra.ts';
+import type { GraphBuilder } from '../onnx-writer/graph-builder.ts';
 import { CHOICE_FOLDS, outOfFold } from './choose-by-folds.ts';
-import type { HeadTrainer, TrainedHead } from './head.ts';
+import { identity, openScores, writeLinearScores, type HeadTrainer, type LinearScores, type TrainedHead } from './head.ts';
 
 export interface HybridPart {
   /** Predictions for rows not seen in training, if they are known already: `outOfFold` with three folds and the same seed. */
@@ -60,18 +61,24 @@ export const trainHybrid: HeadTrainer<HybridSettings> = (set, { parts }, { seed,
       });
       return result.map((value, at) => value + offset[at % width]!);
     },
-    write(graph) {
-      let scores: Tensor = graph.floats(offset, [1, width]);
-      heads.forEach((head, index) => {
-        const own = head.write(graph);
-        const level = graph.mean(own, [1]);
-        const advantages = graph.op('Sub', [graph.op('Sub', [own, level]), graph.floats(scales[index]!.mean, [1, width])]);
-        const scaled = graph.op('Mul', [advantages, graph.scalar(factors[index]!)]);
-        scores = graph.op('Add', [scores, graph.op('Add', [scaled, graph.op('Mul', [level, graph.scalar(1 / parts.length)])])]);
-      });
-      return scores;
-    },
+    write: (graph) => writeLinearScores(graph, writeOpen(graph)),
+    writeOpen,
   };
+
+  /** Splitting, z-scoring and adding are linear, so they vanish in the last layers of the heads: scores · (level share + factor · advantage) - factor · mean. */
+  function writeOpen(graph: GraphBuilder): LinearScores {
+    const constant = offset.slice();
+    const terms = heads.flatMap((head, index) => {
+      const own = openScores(head, graph, width);
+      const factor = factors[index]!;
+      const mix = identity(width).map((same) => factor * same + (1 / parts.length - factor) / width);
+      product(own.constant, width, mix, width).forEach((value, candidate) => {
+        constant[candidate]! += value - factor * scales[index]!.mean[candidate]!;
+      });
+      return own.terms.map(({ tensor, weights }) => ({ tensor, weights: product(weights, width, mix, width) }));
+    });
+    return { terms, constant };
+  }
 };
 
 function splitLevel(scores: Float64Array, width: number): { readonly advantages: Float64Array; readonly level: Float64Array } {

@@ -5,7 +5,8 @@ import { fitDenseInputs, type DenseInputs, type DenseSettings } from '../feature
 import type { FeatureMatrix } from '../features/feature-matrix.ts';
 import { fitNgramWeighting, type NgramWeighting } from '../features/ngram-weighting.ts';
 import { choleskyFactor, dot, product, solveWithFactor } from '../numeric/linear-algebra.ts';
-import { meanQuality, type HeadTrainer } from './head.ts';
+import type { GraphBuilder } from '../onnx-writer/graph-builder.ts';
+import { identity, meanQuality, writeLinearScores, type HeadTrainer, type LinearScores, type LinearTerm } from './head.ts';
 
 export interface KernelSettings extends DenseSettings {
   /** Of the Gaussian kernel exp(-gamma · distance²). */
@@ -99,27 +100,29 @@ export const trainKernelRidge: HeadTrainer<KernelRidgeSettings> = (set, settings
       }
       return result;
     },
-    write(graph) {
-      let scores = graph.floats(means, [1, width]);
-      kernels.forEach(({ dense, landmarks, size, settings: { gamma } }, index) => {
-        const x = dense.write(graph);
-        const norms = squaredNorms(landmarks, dense.width);
-        const transposed = new Float64Array(landmarks.length);
-        for (let row = 0; row < size; row += 1) for (let column = 0; column < dense.width; column += 1) transposed[column * size + row] = landmarks[row * dense.width + column]!;
-        const cross = graph.op('Mul', [graph.op('MatMul', [x, graph.cast(graph.halves(transposed, [dense.width, size]), 'float')]), graph.scalar(-2)]);
-        const squared = graph.sum(graph.op('Mul', [x, x]), [1]);
-        const distance = graph.op('Add', [graph.op('Add', [cross, graph.floats(norms, [1, size])]), squared]);
-        const near = graph.op('Exp', [graph.op('Mul', [distance, graph.scalar(-gamma)])]);
-        scores = graph.op('Add', [scores, graph.op('MatMul', [near, graph.floats(coefficients[index]!, [size, width])])]);
-      });
-      if (ngrams !== undefined) {
-        const rows = graph.cast(graph.op('Gather', [graph.halves(table, [NGRAM_BUCKETS, width]), graph.input('ngram_index')]), 'float');
-        const weights = graph.op('Unsqueeze', [ngrams.write(graph), graph.integers([0])]);
-        scores = graph.op('Add', [scores, graph.op('MatMul', [weights, rows])]);
-      }
-      return scores;
-    },
+    write: (graph) => writeLinearScores(graph, writeOpen(graph)),
+    writeOpen,
   };
+
+  function writeOpen(graph: GraphBuilder): LinearScores {
+    const terms: LinearTerm[] = kernels.map(({ dense, landmarks, size, settings: { gamma } }, index) => {
+      const { tensor: x, scale } = dense.writeUnscaled(graph);
+      const transposed = new Float64Array(landmarks.length);
+      for (let row = 0; row < size; row += 1) for (let column = 0; column < dense.width; column += 1) transposed[column * size + row] = landmarks[row * dense.width + column]!;
+      // exp(-γ|x - l|²) = exp(2γ x·l - γ|x|²) · exp(-γ|l|²): the last factor is a constant of the landmark and goes into its coefficients.
+      const own = graph.op('MatMul', [graph.op('Mul', [x, x]), graph.floats(scale.map((factor) => -gamma * factor * factor), [dense.width, 1])]);
+      const towards = graph.op('Mul', [x, graph.floats(scale.map((factor) => 2 * gamma * factor), [1, dense.width])]);
+      const near = graph.op('Exp', [graph.op('Gemm', [towards, graph.cast(graph.halves(transposed, [dense.width, size]), 'float'), own])]);
+      const norms = squaredNorms(landmarks, dense.width);
+      return { tensor: near, weights: coefficients[index]!.map((value, at) => value * Math.exp(-gamma * norms[Math.floor(at / width)]!)) };
+    });
+    if (ngrams !== undefined) {
+      const rows = graph.cast(graph.op('Gather', [graph.halves(table, [NGRAM_BUCKETS, width]), graph.input('ngram_index')]), 'float');
+      const weights = graph.op('Unsqueeze', [ngrams.write(graph), graph.integers([0])]);
+      terms.push({ tensor: graph.op('MatMul', [weights, rows]), weights: identity(width) });
+    }
+    return { terms, constant: means };
+  }
 };
 
 function nystromKernel(features: FeatureMatrix, settings: KernelSettings, seed: number): NystromKernel {

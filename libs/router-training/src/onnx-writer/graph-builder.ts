@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { HEAD_INPUTS } from '@pointsman/routing';
 import { toFloat16Bits } from '../dataset/float16.ts';
 import { encodeModel, type OnnxAttribute, type OnnxNode, type OnnxTensor, type OnnxValueInfo } from './onnx-messages.ts';
@@ -23,13 +24,15 @@ type AttributeValue = { readonly float: number } | { readonly int: number } | { 
 
 /**
  * Builds the ONNX graph of a head: opset 17, no control flow, no custom operators, inputs as `router-model.ts` describes them. An input exists once
- * something asks for it. Equal weights give equal bytes: names are counted, nothing depends on time or chance.
+ * something asks for it. Equal weights give equal bytes: names are counted, nothing depends on time or chance. What was written before is not written
+ * again: an operator costs the runtime about half a microsecond, and the parts of a hybrid begin alike.
  */
 export class GraphBuilder {
   readonly #widths: GraphWidths;
   readonly #nodes: OnnxNode[] = [];
   readonly #tensors: OnnxTensor[] = [];
   readonly #inputs = new Map<HeadInput, OnnxValueInfo>();
+  readonly #written = new Map<string, readonly Tensor[]>();
   #counter = 0;
 
   constructor(widths: GraphWidths) {
@@ -72,10 +75,12 @@ export class GraphBuilder {
   }
 
   /** Adds an operator with several outputs. */
-  ops(type: string, inputs: readonly Tensor[], attributes: Readonly<Record<string, AttributeValue>>, outputs: number): Tensor[] {
-    const names = Array.from({ length: outputs }, () => this.#name('t'));
-    this.#nodes.push({ input: inputs, output: names, name: this.#name('n'), opType: type, attribute: Object.entries(attributes).map(toAttribute) });
-    return names;
+  ops(type: string, inputs: readonly Tensor[], attributes: Readonly<Record<string, AttributeValue>>, outputs: number): readonly Tensor[] {
+    return this.#once(JSON.stringify([type, inputs, attributes]), () => {
+      const names = Array.from({ length: outputs }, () => this.#name('t'));
+      this.#nodes.push({ input: inputs, output: names, name: this.#name('n'), opType: type, attribute: Object.entries(attributes).map(toAttribute) });
+      return names;
+    });
   }
 
   cast(tensor: Tensor, to: keyof typeof ELEMENT_TYPES): Tensor {
@@ -106,9 +111,17 @@ export class GraphBuilder {
   #initializer(dataType: number, rawData: Uint8Array, length: number, dims: readonly number[]): Tensor {
     const expected = dims.reduce((size, dim) => size * dim, 1);
     if (expected !== length) throw new RangeError(`A tensor of shape [${dims.join(', ')}] holds ${expected} numbers, not ${length}.`);
-    const name = this.#name('w');
-    this.#tensors.push({ dims, dataType, name, rawData });
-    return name;
+    return this.#once(JSON.stringify([dataType, dims, hash('sha256', rawData)]), () => {
+      const name = this.#name('w');
+      this.#tensors.push({ dims, dataType, name, rawData });
+      return [name];
+    })[0]!;
+  }
+
+  #once(key: string, write: () => readonly Tensor[]): readonly Tensor[] {
+    let names = this.#written.get(key);
+    if (names === undefined) this.#written.set(key, (names = write()));
+    return names;
   }
 
   #name(prefix: string): string {

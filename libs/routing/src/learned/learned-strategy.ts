@@ -41,6 +41,8 @@ export function createLearnedStrategy(name: string, { args, random, now, models 
   const temperature = numberArg(args, 'exploration_temperature', { fallback: 0.05, min: 1e-4, max: 100 });
   const sessions = args['session_affinity'] === false ? undefined : createSessionMemory(now);
   const readers = createReaders();
+  const keepsNgrams = args['store_ngrams'] === true;
+  const keepsPrompts = args['store_prompts'] === true;
 
   const choose = (input: RoutingInput, quality: readonly number[], modelVersion: string, isNew: boolean): RoutingDecision => {
     const { candidates } = input;
@@ -73,10 +75,13 @@ export function createLearnedStrategy(name: string, { args, random, now, models 
       const { embedder } = manifest.features;
       const extractor = models?.extractor(embedder);
       if (extractor === undefined) throw new Error(`No feature extractor for the embedder ${embedder.name} that ${manifest.name} ${manifest.version} was trained with.`);
-      const features = extractor.extract(about());
-      const scores = await model.predict(features instanceof Promise ? await features : features);
+      const asked = about();
+      const extracted = extractor.extract(asked);
+      const features = extracted instanceof Promise ? await extracted : extracted;
+      const scores = await (model.predictText === undefined ? model.predict(features) : model.predictText(asked.text));
       const { read, isBelieved } = readers.get(manifest, input.candidates);
-      return choose(input, read(scores), manifest.version, isBelieved.includes(true));
+      const decision = choose(input, read(scores), manifest.version, isBelieved.includes(true));
+      return { ...decision, features, embedder, kept: keepsNgrams || keepsPrompts ? { ngrams: keepsNgrams, prompt: keepsPrompts ? asked.text : undefined } : undefined };
     } finally {
       lease.release();
     }

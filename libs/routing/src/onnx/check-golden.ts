@@ -1,6 +1,6 @@
 import type { ModelManifest } from '@pointsman/schemas';
-import type { FeatureExtractor, PromptInput } from '../features/prompt-features.ts';
-import type { HeadSession } from './head-session.ts';
+import type { PromptInput } from '../features/prompt-features.ts';
+import type { HeadFeatures, HeadSession } from './head-session.ts';
 import { ModelRefusedError } from './model-refused-error.ts';
 
 /** Prompts that every model must answer with numbers: nothing, no word, one symbol, a long one. A norm of zero makes NaN of a careless model. */
@@ -8,7 +8,8 @@ const EDGE_PROMPTS = ['', ' \n', '\u{1F600}', 'word '.repeat(4_000)];
 
 export interface CheckGoldenParts {
   readonly manifest: Pick<ModelManifest, 'candidates' | 'golden'>;
-  readonly extractor: FeatureExtractor;
+  /** Makes what the session is fed of a prompt. */
+  readonly extractor: { extract(input: PromptInput): HeadFeatures | Promise<HeadFeatures> };
   readonly session: HeadSession;
 }
 

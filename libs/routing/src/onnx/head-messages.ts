@@ -1,4 +1,5 @@
 import type { EmbedderIdentity } from '../features/prompt-features.ts';
+import type { CausalLmParts } from './causal-lm-session.ts';
 import type { HeadFeatures } from './head-session.ts';
 import type { ModelRefusal } from './model-refused-error.ts';
 import type { HeadInput } from './router-model.ts';
@@ -9,6 +10,8 @@ export interface HeadWorkerData {
   readonly maxBytes: number;
   readonly candidates: readonly string[];
   readonly embedder: EmbedderIdentity;
+  /** Set for a causal language model, which reads the prompt itself. */
+  readonly causal?: CausalLmParts | undefined;
 }
 
 export type HeadRequest = { readonly id: number; readonly features: HeadFeatures } | { readonly close: true };

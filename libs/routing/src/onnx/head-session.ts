@@ -18,8 +18,8 @@ const SESSION_OPTIONS = {
   extra: { session: { intra_op: { allow_spinning: '0' }, inter_op: { allow_spinning: '0' } } },
 } satisfies InferenceSession.SessionOptions;
 
-/** The arrays of `PromptFeatures` that a head asks for. */
-export type HeadFeatures = Partial<PromptFeatures>;
+/** The arrays of `PromptFeatures` that a head asks for; for a causal language model the prompt itself. */
+export type HeadFeatures = Partial<PromptFeatures> & { readonly prompt?: string };
 
 /** A head in onnxruntime. Its calls compute on the thread that makes them: onnxruntime-node defers a run by one turn of the loop, it does not move it to another thread. */
 export interface HeadSession {
@@ -41,7 +41,7 @@ export interface HeadSessionParts {
  * @throws ModelRefusedError `load_failed`
  */
 export async function openHeadSession(source: string | Uint8Array, { inputs, columns }: HeadSessionParts): Promise<HeadSession> {
-  const session = await create(source).catch((error: unknown) => {
+  const session = await createSession(source).catch((error: unknown) => {
     throw new ModelRefusedError('load_failed', `onnxruntime refuses the model: ${brief(error)}`, error);
   });
   return {
@@ -61,7 +61,7 @@ export async function openHeadSession(source: string | Uint8Array, { inputs, col
  * onnxruntime reads a file into memory and then copies the weights out of it. Of a large file only the structure is given to it, and its weights are mapped
  * from where they lie: loading takes no time and no memory of its own, and the pages are shared with the self-test that ran before.
  */
-async function create(source: string | Uint8Array): Promise<InferenceSession> {
+export async function createSession(source: string | Uint8Array): Promise<InferenceSession> {
   if (typeof source !== 'string') return InferenceSession.create(source, SESSION_OPTIONS);
   const structure = statSync(source).size >= MAPPED_FROM_BYTES ? mapWeights(source) : undefined;
   if (structure === undefined) return InferenceSession.create(source, SESSION_OPTIONS);
@@ -90,6 +90,6 @@ function badOutput(problem: string): ModelRefusedError {
 }
 
 /** onnxruntime adds source positions of its own to what it says. */
-function brief(error: unknown): string {
+export function brief(error: unknown): string {
   return describeUnknown(error).replaceAll(/\S+\.(?:cc|h):\d+ ?/g, '').slice(0, 300);
 }

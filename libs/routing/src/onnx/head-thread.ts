@@ -94,7 +94,8 @@ export async function startHeadThread(data: HeadWorkerData, signal: AbortSignal 
 }
 
 /** Only what the head reads is copied to its thread. */
-function pick({ text, embedding, ngramIndex, ngramValue }: HeadFeatures, inputs: readonly HeadInput[]): HeadFeatures {
+function pick({ text, embedding, ngramIndex, ngramValue, prompt }: HeadFeatures, inputs: readonly HeadInput[]): HeadFeatures {
+  if (prompt !== undefined) return { prompt };
   return {
     ...(inputs.includes('text') && text !== undefined ? { text } : {}),
     ...(inputs.includes('embedding') && embedding !== undefined ? { embedding } : {}),

@@ -1,11 +1,12 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { describeUnknown } from '@pointsman/errors';
+import { checkCausalLmInterface, openCausalLmSession } from './causal-lm-session.ts';
 import { checkHeadInterface } from './check-head-interface.ts';
 import type { HeadReply, HeadRequest, HeadWorkerData, ToldRefusal } from './head-messages.ts';
 import { openHeadSession } from './head-session.ts';
 import { inspectModel } from './inspect-model.ts';
 import { ModelRefusedError } from './model-refused-error.ts';
-import { HEAD_OPERATORS } from './operators.ts';
+import { HEAD_OPERATORS, TRANSFORMER_OPERATORS } from './operators.ts';
 import { blankFeatures, warmUp } from './warm-up.ts';
 
 /** The thread that a head is loaded in, and for a large or slow one the thread that it runs in. Answers in the order of the questions. */
@@ -18,11 +19,12 @@ function told(error: unknown): ToldRefusal {
 }
 
 try {
-  const { path, maxBytes, candidates, embedder } = workerData as HeadWorkerData;
-  const facts = inspectModel(path, { maxBytes, operators: HEAD_OPERATORS });
-  const inputs = checkHeadInterface(facts, { candidates: [...candidates], features: { version: 1, embedder } });
-  const session = await openHeadSession(path, { inputs, columns: candidates.length });
-  const blank = blankFeatures(facts);
+  const { path, maxBytes, candidates, embedder, causal } = workerData as HeadWorkerData;
+  const facts = inspectModel(path, { maxBytes, operators: causal === undefined ? HEAD_OPERATORS : TRANSFORMER_OPERATORS });
+  if (causal !== undefined) checkCausalLmInterface(facts);
+  const inputs = causal === undefined ? checkHeadInterface(facts, { candidates: [...candidates], features: { version: 1, embedder } }) : [];
+  const session = causal === undefined ? await openHeadSession(path, { inputs, columns: candidates.length }) : await openCausalLmSession(path, causal);
+  const blank = causal === undefined ? blankFeatures(facts) : { prompt: '' };
   const runMs = await warmUp(session, blank);
   let last = Promise.resolve();
   port.on('message', (request: HeadRequest) => {

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import type { EmbedderIdentity, PromptFeatures } from '../features/prompt-features.ts';
+import { CAUSAL_LM_STRATEGY, readCausalLm } from './read-causal-lm.ts';
 import { startHeadThread, type HeadThread } from './head-thread.ts';
-import type { HeadSession } from './head-session.ts';
+import type { HeadFeatures, HeadSession } from './head-session.ts';
 import { ModelRefusedError } from './model-refused-error.ts';
 import { readArtifact } from './read-artifact.ts';
 import type { RouterModel } from './router-model.ts';
@@ -32,10 +33,12 @@ export async function loadRouterModel(directory: string, options: LoadRouterMode
   const { expect, signal, maxBytes, placement = 'auto' } = options;
   const { manifest, revision, headPath } = await readArtifact(directory);
   if (expect !== undefined) checkFeatures(manifest.features, expect);
-  const thread = await startHeadThread({ path: headPath, maxBytes, candidates: manifest.candidates, embedder: manifest.features.embedder }, signal);
+  const causal = manifest.strategy === CAUSAL_LM_STRATEGY ? await readCausalLm(directory, manifest) : undefined;
+  const thread = await startHeadThread({ path: headPath, maxBytes, candidates: manifest.candidates, embedder: manifest.features.embedder, causal }, signal);
   const { weightBytes } = thread;
   let session: HeadSession = thread;
-  if (placement === 'caller' || (placement === 'auto' && thread.fileBytes <= CALLER_BYTES && thread.runMs <= CALLER_RUN_MS)) session = await moveToCaller(thread, headPath, manifest.candidates.length);
+  // A language model is never run on the caller's thread: it takes milliseconds, and more for longer prompts.
+  if (causal === undefined && (placement === 'caller' || (placement === 'auto' && thread.fileBytes <= CALLER_BYTES && thread.runMs <= CALLER_RUN_MS))) session = await moveToCaller(thread, headPath, manifest.candidates.length);
 
   let running = 0;
   let closing = false;
@@ -46,18 +49,20 @@ export async function loadRouterModel(directory: string, options: LoadRouterMode
     if (running > 0) await new Promise<void>((resolve) => (idle = resolve));
     await session.release();
   };
+  const run = async (features: HeadFeatures): Promise<Float32Array> => {
+    if (closing) throw new ModelRefusedError('load_failed', 'The model is closed.');
+    running += 1;
+    try {
+      return await session.run(features);
+    } finally {
+      running -= 1;
+      if (running === 0) idle?.();
+    }
+  };
   return {
     manifest, revision, bytes: weightBytes,
-    async predict(features: PromptFeatures) {
-      if (closing) throw new ModelRefusedError('load_failed', 'The model is closed.');
-      running += 1;
-      try {
-        return await session.run(features);
-      } finally {
-        running -= 1;
-        if (running === 0) idle?.();
-      }
-    },
+    predict: (features: PromptFeatures) => run(features),
+    ...(causal === undefined ? {} : { predictText: (prompt: string) => run({ prompt }) }),
     close: () => (closed ??= close()),
   };
 }

@@ -27,6 +27,8 @@ export interface RouterModel {
   readonly bytes: number;
   /** Predicted quality per candidate of the manifest. Never blocks the event loop. Rejects for NaN, infinity or a wrong shape. */
   predict(features: PromptFeatures): Promise<Float32Array>;
+  /** Likewise, of a model that reads the prompt itself (a causal language model): then this is asked, not `predict`. Undefined for heads. */
+  readonly predictText?: ((prompt: string) => Promise<Float32Array>) | undefined;
   /** Gives back the session once nobody uses it any more. */
   close(): Promise<void>;
 }

@@ -2,14 +2,18 @@ import { writeSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
 import { describeUnknown } from '@pointsman/errors';
+import type { ModelManifest } from '@pointsman/schemas';
+import { createVerifierExtractor, VERIFIER_STRATEGY } from '../compound/verifier-extractor.ts';
 import type { FeatureExtractor } from '../features/prompt-features.ts';
+import { checkCausalLmInterface, openCausalLmSession } from './causal-lm-session.ts';
 import { checkGolden } from './check-golden.ts';
 import { checkHeadInterface } from './check-head-interface.ts';
 import { openHeadSession } from './head-session.ts';
 import { inspectModel } from './inspect-model.ts';
 import { checkFeatures } from './load-router-model.ts';
 import { ModelRefusedError } from './model-refused-error.ts';
-import { HEAD_OPERATORS } from './operators.ts';
+import { HEAD_OPERATORS, TRANSFORMER_OPERATORS } from './operators.ts';
+import { CAUSAL_LM_STRATEGY, readCausalLm } from './read-causal-lm.ts';
 import { readArtifact } from './read-artifact.ts';
 import { VERDICT_DESCRIPTOR, type SelfTestFigures, type SelfTestRequest, type SelfTestVerdict } from './self-test-messages.ts';
 import { blankFeatures, warmUp } from './warm-up.ts';
@@ -17,15 +21,36 @@ import { blankFeatures, warmUp } from './warm-up.ts';
 /** The child of `selfTestArtifact`: does with an artifact what the gateway would do, where a crash hurts nobody. It is killed once it has answered. */
 async function test({ directory, maxBytes, extractorModule, extractorOptions }: SelfTestRequest): Promise<SelfTestFigures> {
   const { manifest, headPath } = await readArtifact(directory);
+  if (manifest.strategy === CAUSAL_LM_STRATEGY) return testCausalLm({ directory, manifest, headPath, maxBytes });
   const facts = inspectModel(headPath, { maxBytes, operators: HEAD_OPERATORS });
   const inputs = checkHeadInterface(facts, manifest);
-  const extractor = await createExtractor(extractorModule, { ...extractorOptions, embedder: manifest.features.embedder.name });
+  // A verifier is fed features of an answer, which no extractor of prompts makes.
+  const extractor = manifest.strategy === VERIFIER_STRATEGY ? createVerifierExtractor() : await createExtractor(extractorModule, { ...extractorOptions, embedder: manifest.features.embedder.name });
   checkFeatures(manifest.features, { featureVersion: extractor.version, embedder: extractor.embedder });
   const startedAt = performance.now();
   const session = await openHeadSession(headPath, { inputs, columns: manifest.candidates.length });
   const loadMs = performance.now() - startedAt;
   const runMs = await warmUp(session, blankFeatures(facts));
   const worstDifference = await checkGolden({ manifest, extractor, session });
+  return { fileBytes: facts.fileBytes, weightBytes: facts.weightBytes, loadMs, runMs, worstDifference, peakBytes: process.resourceUsage().maxRSS * 1024 };
+}
+
+interface CausalLmTest {
+  readonly directory: string;
+  readonly manifest: ModelManifest;
+  readonly headPath: string;
+  readonly maxBytes: number;
+}
+
+async function testCausalLm({ directory, manifest, headPath, maxBytes }: CausalLmTest): Promise<SelfTestFigures> {
+  const parts = await readCausalLm(directory, manifest);
+  const facts = inspectModel(headPath, { maxBytes, operators: TRANSFORMER_OPERATORS });
+  checkCausalLmInterface(facts);
+  const startedAt = performance.now();
+  const session = await openCausalLmSession(headPath, parts);
+  const loadMs = performance.now() - startedAt;
+  const runMs = await warmUp(session, { prompt: '' });
+  const worstDifference = await checkGolden({ manifest, extractor: { extract: ({ text }) => ({ prompt: text }) }, session });
   return { fileBytes: facts.fileBytes, weightBytes: facts.weightBytes, loadMs, runMs, worstDifference, peakBytes: process.resourceUsage().maxRSS * 1024 };
 }
 
