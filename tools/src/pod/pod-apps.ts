@@ -53,5 +53,5 @@ export const POD_APPS: readonly PodApp[] = [
     env: (places) => ({ ...sidecar('model-sync', places), MODEL_SYNC_INTERVAL: '10', MODEL_SIGNING_PUBLIC_KEYS: places.modelKey, ...(places.ownConfig === undefined ? {} : { CONFIG_PATH: places.ownConfig }) }),
   },
   { name: 'trace-exporter', healthPort: 8084, env: (places) => ({ ...sidecar('trace-exporter', places), SPOOL_DIR: `${places.home}/spool`, ...(places.storeUrl === undefined ? {} : { TRACES_BUCKET_URL: places.storeUrl }) }) },
-  { name: 'audit-exporter', healthPort: 8083, env: (places) => ({ ...sidecar('audit-exporter', places), ...(places.storeUrl === undefined ? {} : { AUDIT_BUCKET_URL: places.storeUrl }) }) },
+  { name: 'audit-exporter', healthPort: 8083, env: (places) => ({ ...sidecar('audit-exporter', places), AUDIT_EXPORT_INTERVAL: '60', ...(places.storeUrl === undefined ? {} : { AUDIT_BUCKET_URL: places.storeUrl }) }) },
 ];
