@@ -40,6 +40,8 @@ export const strategyArgsShape = {
   exploration: setting(numberSetting({ min: 0, max: 1 }), { description: 'Share of decisions that are drawn by chance (softmax over the scores) instead of taken greedily: what learning from traffic needs.', default: 0, ours: true }),
   exploration_temperature: setting(numberSetting({ min: 0.0001, max: 100 }), { description: 'Of that draw, in points of score: a candidate worse by this much is drawn e times less often.', default: 0.05, ours: true }),
   session_affinity: setting(booleanSetting(), { description: 'Whether later turns of a conversation keep their model while it can serve.', default: true, ours: true }),
+  store_prompts: setting(booleanSetting(), { description: 'Whether training rows hold the prompt. Without it not a word of one leaves the pod.', default: false, ours: true }),
+  store_ngrams: setting(booleanSetting(), { description: 'Whether training rows hold hashed word pairs, which a dictionary can look up.', default: false, ours: true }),
   decision_timeout_ms: setting(numberSetting({ min: 1, max: 60_000 }), { description: 'Milliseconds for a routing decision; past them the default candidate serves.', ours: true }),
 };
 /** Strategies own their arguments: what is not listed passes through to them. */

@@ -10,6 +10,8 @@ export interface PodPlaces {
   readonly masterKey: string;
   readonly host: string;
   readonly port: number;
+  /** Where trace-exporter takes spans; undefined where the environment names another receiver, or there is no such app. */
+  readonly otlpPort: number | undefined;
   /** By app: a free port for its health and metrics. */
   readonly healthPorts: ReadonlyMap<string, number>;
 }
@@ -45,6 +47,7 @@ export const POD_APPS: readonly PodApp[] = [
     env: (places) => ({
       HOST: places.host, PORT: String(places.port), CONFIG_PATH: configPathOf(places), LITELLM_MASTER_KEY: places.masterKey,
       MODELS_DIR: `${places.home}/models`, RUN_DIR: `${places.home}/run`, POINTSMAN_HOME: places.home,
+      ...(places.otlpPort === undefined ? {} : { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${String(places.otlpPort)}` }),
     }),
   },
   { name: 'config-sync', healthPort: 8081, needsStoredConfig: true, env: (places) => ({ ...sidecar('config-sync', places), CONFIG_SYNC_INTERVAL: '2' }) },
@@ -52,6 +55,6 @@ export const POD_APPS: readonly PodApp[] = [
     name: 'model-sync', healthPort: 8082,
     env: (places) => ({ ...sidecar('model-sync', places), MODEL_SYNC_INTERVAL: '10', MODEL_SIGNING_PUBLIC_KEYS: places.modelKey, ...(places.ownConfig === undefined ? {} : { CONFIG_PATH: places.ownConfig }) }),
   },
-  { name: 'trace-exporter', healthPort: 8084, env: (places) => ({ ...sidecar('trace-exporter', places), SPOOL_DIR: `${places.home}/spool`, ...(places.storeUrl === undefined ? {} : { TRACES_BUCKET_URL: places.storeUrl }) }) },
+  { name: 'trace-exporter', healthPort: 8084, env: (places) => ({ ...sidecar('trace-exporter', places), SPOOL_DIR: `${places.home}/spool/traces`, FLUSH_INTERVAL: '10', JOIN_WINDOW: '60', ...(places.otlpPort === undefined ? {} : { OTLP_PORT: String(places.otlpPort) }), ...(places.storeUrl === undefined ? {} : { TRACES_BUCKET_URL: places.storeUrl }) }) },
   { name: 'audit-exporter', healthPort: 8083, env: (places) => ({ ...sidecar('audit-exporter', places), AUDIT_EXPORT_INTERVAL: '60', ...(places.storeUrl === undefined ? {} : { AUDIT_BUCKET_URL: places.storeUrl }) }) },
 ];

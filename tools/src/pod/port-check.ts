@@ -17,3 +17,14 @@ export async function portProblem(host: string, port: number): Promise<string | 
   await once(server, 'close');
   return undefined;
 }
+
+/** A port that nobody listens on at this moment. */
+export async function freePort(host: string): Promise<number> {
+  const server = createServer();
+  server.listen(0, host);
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}

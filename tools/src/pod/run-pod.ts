@@ -6,7 +6,7 @@ import { ensureMasterKey } from './master-key.ts';
 import { ensureModelKey } from './model-key.ts';
 import { POD_APPS, type PodApp, type PodPlaces } from './pod-apps.ts';
 import { startPodProcess, type PodProcess } from './pod-process.ts';
-import { portProblem } from './port-check.ts';
+import { freePort, portProblem } from './port-check.ts';
 import { listeningUrl, readableLine } from './readable-log.ts';
 
 /** Variables that every app must have as the pod decided them. */
@@ -57,6 +57,9 @@ async function banner(url: string, { places, config }: { readonly places: PodPla
 `;
 }
 
+/** OTLP over HTTP (https://opentelemetry.io/docs/specs/otlp/#otlphttp-default-port). */
+const OTLP_PORT = 4_318;
+
 /** What the banner says of where the configuration is. */
 interface ShownConfig {
   readonly file: string;
@@ -76,6 +79,12 @@ function storedConfig(home: string, env: RunPodOptions['env']): ShownConfig {
   if (!existsSync(file) && existsSync(earlier)) renameSync(earlier, file);
   const state = ensureConfig(file, env);
   return { file, note: { written: 'just written', renewed: 'renewed: your provider keys or this version changed', unchanged: 'generated; edit it freely', edited: 'yours; `npm start` leaves it alone' }[state] };
+}
+
+/** A port for the pod's own spans: the usual one, or any free one where it is taken. */
+async function otlpPortOf(apps: readonly PodApp[], env: RunPodOptions['env']): Promise<number | undefined> {
+  if ((env['OTEL_EXPORTER_OTLP_ENDPOINT'] ?? '') !== '' || !apps.some(({ name }) => name === 'trace-exporter')) return undefined;
+  return await portProblem('127.0.0.1', OTLP_PORT) === undefined ? OTLP_PORT : freePort('127.0.0.1');
 }
 
 /** The usual port of each app's health, or any free one where another pod has it. */
@@ -116,7 +125,7 @@ export async function runPod({ root, env, config, verbose }: RunPodOptions): Pro
   const apps = POD_APPS.filter(({ name, needsStoredConfig }) => existsSync(entryOf(root, name)) && (needsStoredConfig !== true || ownConfig === undefined));
   const places: PodPlaces = {
     home, ownConfig, masterKey, host, port, storeUrl: hasRealStore ? undefined : pathToFileURL(join(home, 'objects')).href,
-    modelKey: ensureModelKey(join(home, 'keys')), healthPorts: await healthPortsOf(apps),
+    modelKey: ensureModelKey(join(home, 'keys')), otlpPort: await otlpPortOf(apps, env), healthPorts: await healthPortsOf(apps),
   };
   const envOf = (app: PodApp): Readonly<Record<string, string | undefined>> => {
     const own = app.env(places);
