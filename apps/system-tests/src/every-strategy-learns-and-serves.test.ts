@@ -19,7 +19,9 @@ const WORDS = {
   filler: ['tell', 'me', 'about', 'the', 'some', 'please', 'now', 'with', 'care', 'detail'],
 } as const;
 /** Enough for a signal that is this clear, and quick. */
-const SMALL = { landmarks: 60, hidden: 12, networks: 1, epochs: 6, dimensions: 8, neighbours: 30 } as const;
+const SMALL = { landmarks: 60, hidden: 12, networks: 1, epochs: 40, dimensions: 16, neighbours: 30 } as const;
+/** The strong model must be right about 57 times more often in a hundred to be worth twenty times the price: between what is predicted of easy and of hard prompts. */
+const TRADEOFF = 0.2;
 
 interface Question {
   readonly id: string;
@@ -57,7 +59,7 @@ beforeAll(async () => {
   signers = await makeSigners(directory.path);
   [trainingFile, heldOutFile, keyFile] = [join(directory.path, 'training.jsonl'), join(directory.path, 'held-out.jsonl'), join(directory.path, 'key.pem')];
   const lines = (rows: readonly Question[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
-  await Promise.all([writeFile(trainingFile, lines(questions(160, 1))), writeFile(heldOutFile, lines(HELD_OUT)), writeFile(keyFile, signers.privateKey)]);
+  await Promise.all([writeFile(trainingFile, lines(questions(240, 1))), writeFile(heldOutFile, lines(HELD_OUT)), writeFile(keyFile, signers.privateKey)]);
   const whole = json({ id: 'x', object: 'chat.completion', created: 1, model: 'm', choices: [{ index: 0, message: { role: 'assistant', content: 'well' }, finish_reason: 'stop' }], usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 } });
   const stream = sse(chatChunks(['well', ' ', 'said']), { everyMs: 10 });
   upstream = await startScriptedUpstream({ reply: ({ json: body }) => ((body as { readonly stream?: boolean }).stream === true ? stream : whole) });
@@ -123,7 +125,7 @@ async function trainByCommand(strategy: string, version: string, folder: string)
 async function serve({ folder }: Trained, strategy: string, version: string): Promise<void> {
   const name = `${strategy}-router`;
   await uploadArtifact(store, folder, `${name}-${version}`);
-  await store.put('prod/config.yaml', configOf({ routing_strategy: routingStrategyOf(strategy), routing_strategy_args: { model_name: name, model_version: version } }));
+  await store.put('prod/config.yaml', configOf({ routing_strategy: routingStrategyOf(strategy), routing_strategy_args: { model_name: name, model_version: version, quality_cost_tradeoff: TRADEOFF } }));
   await eventually(async () => expect(await routed(EASY)).toMatchObject({ strategy: routingStrategyOf(strategy), model_version: version }), { timeoutMs: 60_000 });
 }
 
