@@ -88,7 +88,7 @@ test('a store that is away or refuses is told of and costs nothing: when it is b
   }
   await eventually(async () => expect(await healthOf(app)).toMatchObject({ status: 'ok', consecutive_failures: 0 }));
   await eventually(async () => expect(await verified(store)).toMatchObject({ problems: [], rows: 125 }));
-  expect(await metricOf(app, 'gateway_degraded_mode{service="s3"}')).toBe(0);
+  await eventually(async () => expect(await metricOf(app, 'gateway_degraded_mode{service="s3"}')).toBe(0), { timeoutMs: 60_000 });
   expect(app.output()).not.toContain(store.secretAccessKey);
 }, 300_000);
 

@@ -14,7 +14,9 @@ const HELP = `Cross-validates routing strategies on real outcomes and prints tab
   --data DIR        folder with {name}_train.jsonl.gz, {name}_validation.jsonl.gz and perhaps {name}_models.json (prices)
   --strategy S      repeat for several; all without it
   --only NAME       only this set of questions; repeat for several
-  --embedder E      none, static (default)
+  --embedder E      none, static (default) or minilm
+  --minilm-dir DIR  model.onnx and vocab.txt of the embedder minilm; with another embedder, the strategies that gain by it are measured with minilm besides
+  --minilm-only N   of those, only the set N; repeat for several
   --seed N          default 1
   --draws N         bootstrap draws, default 1000
   --keep DIR        keeps predictions there and takes up what is there already; empty it when a trainer changed
@@ -22,12 +24,14 @@ const HELP = `Cross-validates routing strategies on real outcomes and prints tab
   --json            prints the reports as JSON
 `;
 const PLOTTED = ['random', 'prompt length alone', 'llmrouter-hybrid', 'llmrouter-knn', 'llmrouter-automix (sees the weak answer)', 'oracle'];
+/** Neighbours and smooth kernels live by the embedding; the others are about the same with any. */
+const MINILM_STRATEGIES: readonly string[] = ['llmrouter-hybrid', 'llmrouter-kernel', 'llmrouter-knn'];
 const DOCS = resolve(import.meta.dirname, '../../../docs');
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      data: { type: 'string' }, strategy: { type: 'string', multiple: true }, only: { type: 'string', multiple: true }, embedder: { type: 'string', default: 'static' }, seed: { type: 'string', default: '1' },
+      data: { type: 'string' }, strategy: { type: 'string', multiple: true }, only: { type: 'string', multiple: true }, embedder: { type: 'string', default: 'static' }, 'minilm-dir': { type: 'string' }, 'minilm-only': { type: 'string', multiple: true }, seed: { type: 'string', default: '1' },
       draws: { type: 'string', default: '1000' }, keep: { type: 'string' }, write: { type: 'boolean', default: false }, json: { type: 'boolean', default: false }, help: { type: 'boolean', default: false },
     },
   });
@@ -37,17 +41,22 @@ async function main(): Promise<void> {
     return;
   }
   const [seed, draws] = [wholeNumber(values.seed, '--seed'), wholeNumber(values.draws, '--draws')];
-  if (values.embedder !== 'none' && values.embedder !== 'static') throw new RangeError('--embedder must be none or static.');
+  const { embedder } = values;
+  if (embedder !== 'none' && embedder !== 'static' && embedder !== 'minilm') throw new RangeError('--embedder must be none, static or minilm.');
   const strategies = values.strategy === undefined ? trainableStrategies : values.strategy.map(trainableStrategy);
   const data = (await readRoutingData(values.data)).filter(({ name }) => values.only?.includes(name) ?? true);
   const bar = new cliProgress.SingleBar({ format: '{bar} {value}/{total} {what}', clearOnComplete: true, hideCursor: true, stream: process.stderr }, cliProgress.Presets.shades_classic);
   bar.start(data.length * strategies.length * 5, 0, { what: 'features' });
-  const reports = await evaluateRouting({
-    data, strategies, embedder: values.embedder, seed, draws, store: values.keep === undefined ? undefined : predictionFolder(values.keep), progress: (done, _, what) => bar.update(done, { what }),
+  const minilmDirectory = values['minilm-dir'];
+  const shared = { minilmDirectory, seed, draws, store: values.keep === undefined ? undefined : predictionFolder(values.keep) };
+  const reports = await evaluateRouting({ ...shared, data, strategies, embedder, progress: (done, _, what) => bar.update(done, { what }) });
+  const networkReports = minilmDirectory === undefined || embedder === 'minilm' ? [] : await evaluateRouting({
+    ...shared, data: data.filter(({ name }) => values['minilm-only']?.includes(name) ?? true), strategies: strategies.filter((strategy) => MINILM_STRATEGIES.includes(strategy)), embedder: 'minilm',
+    progress: (_done, _total, what) => bar.update({ what: `minilm ${what}` }),
   });
   bar.stop();
-  process.stdout.write(values.json ? `${JSON.stringify(reports)}\n` : reports.map(textOf).join('\n'));
-  if (values.write) await writeDocs(reports, { seed, draws, embedder: values.embedder });
+  process.stdout.write(values.json ? `${JSON.stringify([...reports, ...networkReports])}\n` : [...reports, ...networkReports].map(textOf).join('\n'));
+  if (values.write) await writeDocs(reports, networkReports, { seed, draws, embedder });
 }
 
 function textOf(report: DataReport): string {
@@ -56,7 +65,7 @@ function textOf(report: DataReport): string {
   return `${report.name}, ${report.rows} questions\n${rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd()).join('\n')}\n`;
 }
 
-async function writeDocs(reports: readonly DataReport[], { seed, draws, embedder }: { readonly seed: number; readonly draws: number; readonly embedder: string }): Promise<void> {
+async function writeDocs(reports: readonly DataReport[], networkReports: readonly DataReport[], { seed, draws, embedder }: { readonly seed: number; readonly draws: number; readonly embedder: string }): Promise<void> {
   const images = join(DOCS, 'images');
   await mkdir(images, { recursive: true });
   const plots = reports.map((report) => plotOf(report, PLOTTED));
@@ -68,7 +77,7 @@ async function writeDocs(reports: readonly DataReport[], { seed, draws, embedder
   const page = join(DOCS, 'routing-quality.md');
   const before = await readFile(page, 'utf8').catch(() => '');
   const notes = before.includes(NOTES_MARK) ? before.slice(before.indexOf(NOTES_MARK) + NOTES_MARK.length + 1) : '';
-  await writeFile(page, qualityPage({ reports, seed, folds: 5, draws, embedder, notes }));
+  await writeFile(page, qualityPage({ reports, networkReports, seed, folds: 5, draws, embedder, notes }));
 }
 
 function wholeNumber(text: string, option: string): number {

@@ -1,11 +1,11 @@
-import { closeSync, ftruncateSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync, writeSync, mkdirSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync, writeSync, mkdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '@pointsman/timing';
 import { feedbackRowSchema } from '@pointsman/schemas';
 import type { ReceivedRecord } from './received-record.ts';
 import { MAX_SEEN_SPANS, SeenSpans, SEEN_SPANS_WINDOW_MS } from './seen-spans.ts';
-import { decodeKeys, encodeKeys, formatCommit, formatLine, newSegmentId, parseSegmentFileName, segmentFileName, segmentLines, wholeLines, type Commit } from './segment-file.ts';
+import { decodeKeys, encodeKeys, formatCommit, formatLine, newSegmentId, parseSegmentFileName, segmentFileName, segmentLines, type Commit } from './segment-file.ts';
 import { WaitingFeedbacks } from './waiting-feedbacks.ts';
 
 const SEGMENT_BYTES = 8 * 1024 * 1024;
@@ -280,9 +280,7 @@ export class RowSpool {
   }
 
   #adopt({ sequence, id, path, sinceMs }: Pick<Segment, 'sequence' | 'id' | 'path' | 'sinceMs'>, bytes: Buffer, commits: Map<string, Commit>): void {
-    const whole = wholeLines(bytes);
-    if (whole < bytes.length) truncateSync(path, whole);
-    const segment: Segment = { sequence, id, path, bytes: whole, rows: 0, feedback: 0, waiting: [], sinceMs, sealed: true, commit: undefined, dropped: false };
+    const segment: Segment = { sequence, id, path, bytes: bytes.length, rows: 0, feedback: 0, waiting: [], sinceMs, sealed: true, commit: undefined, dropped: false };
     const nowMs = this.#options.clock.now();
     for (const line of segmentLines(bytes)) {
       if (line.kind === 'commit') {
@@ -300,7 +298,7 @@ export class RowSpool {
       if (row.success && this.feedbacks.add({ key: line.key, row: row.data })) segment.waiting.push(line.key);
     }
     this.#segments.push(segment);
-    this.#bytes += whole;
+    this.#bytes += bytes.length;
   }
 
   /** Files of keys that no sender can still repeat. */

@@ -76,11 +76,6 @@ export function* segmentLines(bytes: Buffer): Generator<SegmentLine> {
   }
 }
 
-/** Bytes of whole lines. */
-export function wholeLines(bytes: Buffer): number {
-  return bytes.lastIndexOf(NEWLINE) + 1;
-}
-
 /** Keys of written rows, 24 bytes each. */
 export function encodeKeys(keys: readonly string[]): Buffer {
   return Buffer.from(keys.join(''), 'hex');

@@ -149,8 +149,8 @@ describe('an artifact', () => {
       const { text, embedding } = await extractor.extract(barePrompt(prompt));
       const model = index % 2 === 0 ? 'strong' : 'weak';
       stored.push({
-        schema_version: 1, request_id: `r${index}`, at: `2026-01-01T00:00:${String(index % 60).padStart(2, '0')}Z`, embedding: Buffer.from(toFloat16Bits(embedding).buffer).toString('base64'),
-        features: [...text], selected_model: model, propensity: 0.5, outcome: { status: 'ok', feedback_score: scores[model], hard },
+        schema_version: 1, request_id: `r${index}`, trace_id: '0af7651916cd43dd8448eb211c80319c', strategy: 'llmrouter-knn', model_version: 'v1', candidates: ['strong', 'weak'], scores: [1, 0], at: `2026-01-01T00:00:${String(index % 60).padStart(2, '0')}Z`, embedding: Buffer.from(toFloat16Bits(embedding).buffer).toString('base64'),
+        features: [...text], selected_model: model, propensity: 0.5, outcome: { status: 200, latency_ms: 1, feedback_score: scores[model], hard },
       });
     }
     await extractor.close();

@@ -107,4 +107,4 @@ test('an older version without most columns and tables is read; what is no LiteL
   expect((await importLiteLlm({ from: old, into, signal })).counts.key).toEqual({ read: 1_201, taken: 1_201, present: 0, refused: 0 });
   await expect(importLiteLlm({ from: 'postgres://127.0.0.1:1/x', into, signal })).rejects.toMatchObject({ kind: 'unavailable' });
   await expect(importLiteLlm({ from: 'mysql://x', into, signal })).rejects.toThrow(/postgres/);
-});
+}, 120_000);

@@ -8,8 +8,8 @@ import { readOutcomes, readPrompts } from './read-outcomes.ts';
 
 const float16 = (values: readonly number[]): string => Buffer.from(toFloat16Bits(values).buffer).toString('base64');
 const trainingRow = {
-  schema_version: 1, request_id: 'r1', trace_id: 't1', at: '2026-01-02T03:04:05Z', embedder: 'static', embedding: float16([0.5, -0.25]), features: [1, 2, 3], strategy: 'llmrouter-hybrid',
-  model_version: 'v1', candidates: ['a', 'b'], scores: [0.1, 0.2], propensity: 0.25, selected_model: 'b', outcome: { status: 'ok', latency_ms: 3, feedback_score: 0.75 },
+  schema_version: 1, request_id: 'r1', trace_id: '0af7651916cd43dd8448eb211c80319c', at: '2026-01-02T03:04:05Z', embedder: { name: 'static', sha256: 'ab', dimensions: 2 }, embedding: float16([0.5, -0.25]), features: [1, 2, 3], strategy: 'llmrouter-hybrid',
+  model_version: 'v1', candidates: ['a', 'b'], scores: [0.1, 0.2], propensity: 0.25, selected_model: 'b', outcome: { status: 200, latency_ms: 3, feedback_score: 0.75 },
 };
 
 async function read(content: string | Buffer, limit?: number) {
@@ -32,9 +32,21 @@ test('outcome rows, two-model rows and training rows are told apart line by line
 });
 
 test('what people said counts before what a judge said, a failed call is of no use, and a call nobody judged is left out', async () => {
-  const outcomes = [{ status: 'ok', judge_score: 0.5 }, { status: 'error' }, { status: 503 }, { status: 'ok' }, { status: 'ok', feedback_score: 0, judge_score: 1 }];
-  const rows = await read(lines(...outcomes.map((outcome, index) => ({ ...trainingRow, request_id: `r${index}`, outcome }))));
-  expect(rows.map(({ id, quality }) => [id, quality.get('b')])).toEqual([['r0', 0.5], ['r1', 0], ['r2', 0], ['r4', 0]]);
+  const outcomes = [{ status: 200, judge_score: 0.5 }, { status: 503 }, { status: 200 }, { status: 200, feedback_score: 0, judge_score: 1 }];
+  const rows = await read(lines(...outcomes.map((outcome, index) => ({ ...trainingRow, request_id: `r${index}`, outcome: { latency_ms: 3, ...outcome } })), { ...trainingRow, request_id: 'r9', outcome: { status: 200, latency_ms: 3 }, signals: { empty: true } }));
+  expect(rows.map(({ id, quality }) => [id, quality.get('b')])).toEqual([['r0', 0.5], ['r1', 0], ['r3', 0], ['r9', 0]]);
+});
+
+test('where a fallback had to serve, the selected model failed, and what was said is about the other', async () => {
+  const [row] = await read(lines({ ...trainingRow, outcome: { ...trainingRow.outcome, served_model: 'a' } }));
+  expect(row!.quality).toEqual(new Map([['b', 0], ['a', 0.75]]));
+});
+
+test('feedback that came later is joined to its request, the newest of several, and feedback of nobody is passed over', async () => {
+  const silent = { ...trainingRow, outcome: { status: 200, latency_ms: 3 } };
+  const said = (at: string, score: number, id = 'r1') => ({ schema_version: 1, kind: 'feedback', request_id: id, trace_id: trainingRow.trace_id, at, outcome: { feedback_score: score } });
+  const rows = await read(lines(said('2026-01-02T04:00:00Z', 0.9), silent, said('2026-01-02T03:30:00Z', 0.1), said('2026-01-02T03:30:00Z', 0.4, 'nobody'), { ...silent, request_id: 'r2' }));
+  expect(rows.map(({ id, quality }) => [id, quality.get('b')])).toEqual([['r1', 0.9]]);
 });
 
 test('a rare choice counts at most tenfold', async () => {
@@ -56,6 +68,7 @@ test.each([
   ['an odd embedding', JSON.stringify({ ...trainingRow, embedding: 'AAAA' }), /:2: embedding must be base64 of finite float16/],
   ['an embedding with infinity', JSON.stringify({ ...trainingRow, embedding: float16([Infinity]) }), /:2: embedding must be/],
   ['n-grams of two lengths', JSON.stringify({ ...trainingRow, ngrams: { index: [1], value: [] } }), /:2: ngrams\.index and ngrams\.value/],
+  ['an n-gram that no bucket has', JSON.stringify({ ...trainingRow, ngrams: { index: [2 ** 18], value: [1] } }), /:2: ngrams\.index must be below 262144/],
 ])('a line with %s is refused with file, line and field', async (_, line, message) => {
   await expect(read(`\n${line}\n`)).rejects.toMatchObject({ code: 'invalid_dataset', message: expect.stringMatching(message) });
 });

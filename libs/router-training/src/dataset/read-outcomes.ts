@@ -1,8 +1,10 @@
+import { NGRAM_BUCKETS } from '@pointsman/routing';
+import { feedbackRowSchema, trainingRowSchema, type FeedbackRow, type TrainingRow } from '@pointsman/schemas';
 import type { z } from 'zod';
 import { decodeFloat16 } from './float16.ts';
 import type { OutcomeRow, StoredFeatures } from './outcome-row.ts';
 import { invalidDataset, readLines, type TextLine } from './read-lines.ts';
-import { correctnessRowSchema, outcomeRowSchema, promptRowSchema, storedTrainingRowSchema, type StoredTrainingRow } from './row-schemas.ts';
+import { correctnessRowSchema, outcomeRowSchema, promptRowSchema } from './row-schemas.ts';
 
 export interface ReadOptions {
   /** Rows taken at most over all files, from the first on. */
@@ -15,20 +17,45 @@ const MAX_WEIGHT = 10;
 
 /**
  * Rows of gzip (or plain) JSON Lines files, each line in any of the forms: outcomes `{id, prompt, scores}`, two models
- * `{id, prompt, x_correct, y_correct}` (columns `x` and `y`), or a training row of the trace exporter. Rows without a known quality are left out.
+ * `{id, prompt, x_correct, y_correct}` (columns `x` and `y`), or what the trace exporter writes. Feedback that came after its request's row was written is
+ * joined to it, in whatever file it lies. Rows without a known quality are left out.
  * Throws an AppError `invalid_dataset` that names file, line and field.
  */
 export async function readOutcomes(files: readonly string[], { limit = Number.MAX_SAFE_INTEGER, signal }: ReadOptions = {}): Promise<OutcomeRow[]> {
-  const rows: OutcomeRow[] = [];
+  const found: ((feedback: LateFeedback) => OutcomeRow | undefined)[] = [];
+  const feedback = new Map<string, FeedbackRow>();
+  let known = 0;
   for (const file of files) {
     for await (const line of readLines(file, signal)) {
-      if (rows.length >= limit) return rows;
-      const row = toOutcomeRow(file, line);
-      if (row !== undefined) rows.push(row);
+      if (known >= limit) break;
+      const value = parseObject(file, line);
+      if (value['kind'] === 'feedback') {
+        const row = parseWith(feedbackRowSchema, value, file, line);
+        const earlier = feedback.get(row.request_id);
+        if (earlier === undefined || Date.parse(row.at) >= Date.parse(earlier.at)) feedback.set(row.request_id, row);
+      } else if ('selected_model' in value) {
+        const row = parseWith(trainingRowSchema, value, file, line);
+        const features = storedFeatures(file, line, row);
+        found.push((late) => fromTrainingRow(row, features, late.get(row.request_id)));
+      } else {
+        const row = fromBenchmark(file, line, value);
+        if (row === undefined) continue;
+        found.push(() => row);
+        // Only what is known of them counts: a training row may still get its feedback, or be left out.
+        known += 1;
+      }
     }
+  }
+  const rows: OutcomeRow[] = [];
+  for (const make of found) {
+    if (rows.length >= limit) break;
+    const row = make(feedback);
+    if (row !== undefined) rows.push(row);
   }
   return rows;
 }
+
+type LateFeedback = ReadonlyMap<string, FeedbackRow>;
 
 /** A question to be scored, with what models answered where the file tells. */
 export interface PromptRow {
@@ -48,9 +75,7 @@ export async function* readPrompts(file: string, signal?: AbortSignal): AsyncGen
   }
 }
 
-function toOutcomeRow(file: string, line: TextLine): OutcomeRow | undefined {
-  const value = parseObject(file, line);
-  if ('selected_model' in value) return fromTrainingRow(file, line, parseWith(storedTrainingRowSchema, value, file, line));
+function fromBenchmark(file: string, line: TextLine, value: Record<string, unknown>): OutcomeRow | undefined {
   if ('scores' in value) {
     const row = parseWith(outcomeRowSchema, value, file, line);
     const quality = new Map(Object.entries(row.scores));
@@ -76,34 +101,38 @@ function fromCorrectness(file: string, line: TextLine, value: Record<string, unk
   return { id: row.id, subject: row.subject ?? '', prompt: row.prompt, features: undefined, quality, answers, weight: 1, at: undefined };
 }
 
-function fromTrainingRow(file: string, line: TextLine, row: StoredTrainingRow): OutcomeRow | undefined {
-  const quality = observedQuality(row);
-  if (quality === undefined) return undefined;
-  const features = storedFeatures(file, line, row);
-  if (features === undefined && row.prompt === undefined) return undefined;
-  return {
-    id: row.request_id, subject: '', prompt: row.prompt, features, quality: new Map([[row.selected_model, quality]]), answers: new Map(),
-    weight: Math.min(MAX_WEIGHT, 1 / (row.propensity ?? 1)), at: row.at,
-  };
+function fromTrainingRow(row: TrainingRow, features: StoredFeatures | undefined, late: FeedbackRow | undefined): OutcomeRow | undefined {
+  const quality = observedQuality(row, late);
+  if (quality.size === 0 || (features === undefined && row.prompt === undefined)) return undefined;
+  return { id: row.request_id, subject: '', prompt: row.prompt, features, quality, answers: new Map(), weight: Math.min(MAX_WEIGHT, 1 / row.propensity), at: row.at };
 }
 
-/** What a person said counts before what a judge said; a call that failed was of no use; a call that merely succeeded tells nothing. */
-function observedQuality({ outcome }: StoredTrainingRow): number | undefined {
-  if (typeof outcome.feedback_score === 'number') return outcome.feedback_score;
-  if (typeof outcome.judge_score === 'number') return outcome.judge_score;
-  const failed = typeof outcome.status === 'number' ? outcome.status >= 500 : outcome.status === 'error' || outcome.status === 'failure' || outcome.status === 'failed';
-  return failed ? 0 : undefined;
+/**
+ * What a person said counts before what a judge said; a call that failed or brought nothing was of no use; a call that merely succeeded tells nothing.
+ * Where a fallback had to serve, the selected model failed and what was said is about the other.
+ */
+function observedQuality({ outcome, signals, selected_model: selected }: TrainingRow, late: FeedbackRow | undefined): ReadonlyMap<string, number> {
+  const served = outcome.served_model ?? selected;
+  const said = late?.outcome.feedback_score ?? outcome.feedback_score ?? late?.outcome.judge_score ?? outcome.judge_score;
+  const failed = outcome.status >= 500 || signals?.empty === true;
+  const quality = new Map<string, number>();
+  if (served !== selected) quality.set(selected, 0);
+  if (said !== undefined) quality.set(served, said);
+  else if (failed) quality.set(served, 0);
+  return quality;
 }
 
-function storedFeatures(file: string, line: TextLine, row: StoredTrainingRow): StoredFeatures | undefined {
+function storedFeatures(file: string, line: TextLine, row: TrainingRow): StoredFeatures | undefined {
   if (row.features === undefined) return undefined;
   const embedding = decodeFloat16(row.embedding ?? '');
   if (embedding === undefined) throw invalidDataset(file, line.number, 'embedding must be base64 of finite float16 numbers');
-  if (row.ngrams !== undefined && row.ngrams.index.length !== row.ngrams.value.length) throw invalidDataset(file, line.number, 'ngrams.index and ngrams.value must be of one length');
+  const { ngrams } = row;
+  if (ngrams !== undefined && ngrams.index.length !== ngrams.value.length) throw invalidDataset(file, line.number, 'ngrams.index and ngrams.value must be of one length');
+  if (ngrams?.index.some((bucket) => bucket >= NGRAM_BUCKETS) === true) throw invalidDataset(file, line.number, `ngrams.index must be below ${NGRAM_BUCKETS}`);
   return {
     text: Float32Array.from(row.features), embedding,
-    ngramIndex: row.ngrams === undefined ? undefined : Int32Array.from(row.ngrams.index),
-    ngramValue: row.ngrams === undefined ? undefined : Float32Array.from(row.ngrams.value),
+    ngramIndex: ngrams === undefined ? undefined : Int32Array.from(ngrams.index),
+    ngramValue: ngrams === undefined ? undefined : Float32Array.from(ngrams.value),
   };
 }
 

@@ -38,8 +38,9 @@ test('cross-validation puts a strategy between the baselines and the oracle, nev
   expect(await run()).toEqual(reports);
   expect(trained).toBe(6);
 
-  const page = qualityPage({ reports, seed: 1, folds: 3, draws: 50, embedder: 'none', notes: 'what somebody wrote\n' });
+  const page = qualityPage({ reports, networkReports: [pair], seed: 1, folds: 3, draws: 50, embedder: 'none', notes: 'what somebody wrote\n' });
   expect(page).toContain('| llmrouter-ngram |');
+  expect(page.match(/With the embedder minilm/g)).toHaveLength(1);
   expect(page.slice(page.indexOf(NOTES_MARK))).toBe(`${NOTES_MARK}\nwhat somebody wrote\n`);
   for (const report of reports) expect(plotOf(report, ['random', 'llmrouter-ngram', 'oracle']).svg).toMatch(/^<svg [\s\S]*llmrouter-ngram[\s\S]*<\/svg>\n$/);
 });

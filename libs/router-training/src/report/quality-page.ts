@@ -7,6 +7,8 @@ export interface QualityPageInput {
   readonly folds: number;
   readonly draws: number;
   readonly embedder: string;
+  /** The same sets with a sentence transformer as embedder, where it was measured too. */
+  readonly networkReports?: readonly DataReport[] | undefined;
   /** Text after the figures, in Markdown: what a person wrote about them. Kept when the page is written anew. */
   readonly notes: string;
 }
@@ -15,22 +17,24 @@ export interface QualityPageInput {
 export const NOTES_MARK = '<!-- notes: kept by the generator -->';
 
 /** `docs/routing-quality.md`. */
-export function qualityPage({ reports, seed, folds, draws, embedder, notes }: QualityPageInput): string {
+export function qualityPage({ reports, seed, folds, draws, embedder, networkReports = [], notes }: QualityPageInput): string {
   const sections = reports.map((report) => {
     const facts = report.kind === 'two-models'
       ? `${report.rows} questions. Weak: ${report.weak}, right on ${(100 * report.weakQuality).toFixed(1)} %. Strong: ${report.strong}, right on ${(100 * report.strongQuality).toFixed(1)} %.`
       : `${report.rows} questions, ${report.models} models. Best single model: ${report.bestSingle}, score ${report.bestSingleQuality.toFixed(3)}. Oracle: ${report.oracle.toFixed(3)}.`;
-    const [header, ...rows] = reportTable(report);
+    const network = networkReports.find(({ name }) => name === report.name);
     return `## ${report.name}
 
 ${facts}
 
 ![${report.name}: quality against cost](images/routing-${report.name}.png)
 
-| ${header!.join(' | ')} |
-|${header!.map(() => '---').join('|')}|
-${rows.map((row) => `| ${row.join(' | ')} |`).join('\n')}
-`;
+${markdownOf(report)}
+${network === undefined ? '' : `
+With the embedder minilm (a network of 23 MB, tens of milliseconds of CPU per prompt; \`--minilm-dir DIR\`):
+
+${markdownOf(network)}
+`}`;
   });
   return `# How good is routing?
 
@@ -52,4 +56,11 @@ ECE and Brier say how far predicted qualities are from outcomes; lower is better
 ${sections.join('\n')}
 ${NOTES_MARK}
 ${notes}`;
+}
+
+function markdownOf(report: DataReport): string {
+  const [header, ...rows] = reportTable(report);
+  return `| ${header!.join(' | ')} |
+|${header!.map(() => '---').join('|')}|
+${rows.map((row) => `| ${row.join(' | ')} |`).join('\n')}`;
 }
