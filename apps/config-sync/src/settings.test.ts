@@ -27,6 +27,12 @@ test('every problem is reported at once and no value is repeated', () => {
   }
 });
 
+test.each(['http://ann:hunter2@127.0.0.1:4000/config/reload', 'http://127.0.0.1:4000/config/reload?key=hunter2'])('a reload url that carries a secret is refused and not repeated: %s', (url) => {
+  const read = (): unknown => readConfigSyncSettings({ S3_BUCKET: 'pointsman', RELOAD_URL: url, LITELLM_MASTER_KEY: 'sk-master' });
+  expect(read).toThrow(/RELOAD_URL.*must hold no user/s);
+  expect(read).not.toThrow(/hunter2/);
+});
+
 test.each(['s3://key:secret@bucket', 'http://bucket', 's3://b'])('a store url that cannot be meant is refused: %s', (url) => {
   expect(() => readConfigSyncSettings({ OBJECT_STORE_URL: url })).toThrow(SettingsError);
 });

@@ -56,10 +56,20 @@ for (const kind of ['bucket', 'folder']) {
   test(`${kind}: whoever was overtaken writes no marker over that of a later holder`, async () => {
     const { store, options, read } = await setUp(kind);
     const cache = createModelCache(store);
-    expect(await cache.store({ ...options, fence: 9, originEtag: 'etag-new' })).toBe(true);
-    expect(await cache.store({ ...options, fence: 5, originEtag: 'etag-old' })).toBe(false);
-    expect(await cache.store({ ...options, fence: 5, originEtag: 'etag-old', replace: true })).toBe(false);
-    expect(await read('models-cache/m-v1.json')).toContain('etag-new');
+    const pointer = async (): Promise<unknown> => JSON.parse(await read('models-cache/m-v1.json') ?? '');
+    expect(await cache.store({ ...options, fence: undefined })).toBe(true);
+    expect(await cache.store({ ...options, fence: undefined })).toBe(false);
+    expect(await cache.store({ ...options, fence: 9 })).toBe(true);
+    for (const fence of [5, undefined]) {
+      expect(await cache.store({ ...options, fence })).toBe(false);
+      expect(await cache.store({ ...options, fence, replace: true })).toBe(false);
+    }
+    expect(await pointer()).toMatchObject({ fence: 9 });
+    // Of an earlier upload: its number counts for nothing.
+    expect(await cache.store({ ...options, fence: 7, originEtag: 'etag-new' })).toBe(true);
+    expect(await pointer()).toMatchObject({ fence: 7, origin_etag: 'etag-new' });
+    expect(await cache.store({ ...options, fence: undefined, originEtag: 'etag-newest' })).toBe(true);
+    expect(await pointer()).toMatchObject({ fence: 0, origin_etag: 'etag-newest' });
     expect(await cache.store({ ...options, fence: 10, originEtag: 'etag-newer' })).toBe(true);
     expect(await cache.find('m', 'v1', 'etag-newer', never)).toBeDefined();
   });

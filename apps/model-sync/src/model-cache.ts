@@ -12,6 +12,8 @@ const readySchema = z.object({ manifest_sha256: z.string(), fence: z.number() })
 
 const MAX_MARKER_BYTES = 16 * 1024;
 const CONCURRENT_FILES = 4;
+/** Below every number of a lock: any holder replaces what was written without one. */
+const WITHOUT_LOCK = 0;
 
 export interface CachedArtifact {
   readonly revision: string;
@@ -26,8 +28,8 @@ export interface StoreInCacheOptions {
   readonly directory: string;
   readonly hasSignature: boolean;
   readonly originEtag: string;
-  /** Of the lock under which this was fetched: a marker of a later holder is never replaced. */
-  readonly fence: number;
+  /** Of the lock under which this was fetched: a marker of a later holder for the same content is never replaced. Undefined without a lock: then none is. */
+  readonly fence: number | undefined;
   readonly writtenBy: string;
   /** Writes over what is there: a reader found it bad. */
   readonly replace: boolean;
@@ -41,7 +43,7 @@ export interface StoreInCacheOptions {
 export interface ModelCache {
   /** The whole copy of what the origin has now; one HEAD at the origin gives the etag, so that nobody but the first has to read there. */
   find(name: string, version: string, originEtag: string, signal: AbortSignal): Promise<CachedArtifact | undefined>;
-  /** False when a later holder of the lock has written meanwhile. */
+  /** False when another has written the same meanwhile: a later holder of the lock, or anybody when this was made without it. */
   store(options: StoreInCacheOptions): Promise<boolean>;
 }
 
@@ -55,13 +57,18 @@ export function createModelCache(store: ObjectStore): ModelCache {
     return { etag: found.head.etag, value: parse(found.body, schema) };
   }
 
-  /** Puts a marker unless there is one with a larger fence, by conditional writes: whoever was overtaken notices. */
-  async function writeMarker(key: string, value: { readonly fence: number }, signal: AbortSignal): Promise<boolean> {
-    const body = `${JSON.stringify(value)}\n`;
+  /**
+   * Puts a marker unless a later holder has put one for the same content, by conditional writes: whoever was overtaken notices. A marker of something else (an
+   * earlier upload, a forged one) is out of date whatever number it bears.
+   */
+  async function writeMarker<T extends { readonly fence: number }>(key: string, schema: z.ZodType<T>, { value, fence, isSame, signal }: {
+    readonly value: object; readonly fence: number | undefined; readonly isSame: (there: T) => boolean; readonly signal: AbortSignal;
+  }): Promise<boolean> {
+    const body = `${JSON.stringify({ ...value, fence: fence ?? WITHOUT_LOCK })}\n`;
     for (;;) {
       signal.throwIfAborted();
-      const there = await readMarker(key, z.object({ fence: z.number() }), signal);
-      if ((there?.value?.fence ?? -Infinity) > value.fence) return false;
+      const there = await readMarker(key, schema, signal);
+      if (there?.value !== undefined && isSame(there.value) && (fence === undefined || there.value.fence > fence)) return false;
       const written = await store.write(key, body, { signal, contentType: 'application/json', ...(there === undefined ? { ifAbsent: true } as const : { ifMatch: there.etag }) });
       if (written !== false) return true;
     }
@@ -87,9 +94,15 @@ export function createModelCache(store: ObjectStore): ModelCache {
           // The folder is named after the content: what is there from an attempt that broke off is the same.
           await store.upload(`${folder}/${path}`, { file: join(directory, path) }, { timeoutMs: transferTimeoutMs(bytes), signal: fileSignal, ...(replace ? {} : { ifAbsent: true } as const) });
         });
-        if (!(await writeMarker(readyKey, { manifest_sha256: digest, fence, files: manifest.files.length, written_by: writtenBy } as { readonly fence: number }, signal))) return false;
+        const written = await writeMarker(readyKey, readySchema, {
+          value: { manifest_sha256: digest, files: manifest.files.length, written_by: writtenBy }, fence, isSame: (there) => there.manifest_sha256 === digest, signal,
+        });
+        if (!written) return false;
       }
-      return writeMarker(pointerOf(name, manifest.version), { revision, manifest_sha256: digest, origin_etag: originEtag, fence, written_by: writtenBy } as { readonly fence: number }, signal);
+      return writeMarker(pointerOf(name, manifest.version), pointerSchema, {
+        value: { revision, manifest_sha256: digest, origin_etag: originEtag, written_by: writtenBy }, fence, signal,
+        isSame: (there) => there.origin_etag === originEtag && there.manifest_sha256 === digest,
+      });
     },
   };
 }

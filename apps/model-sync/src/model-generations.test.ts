@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeArtifact, type ManifestDemands } from '@pointsman/model-artifacts';
 import { createLogger } from '@pointsman/telemetry';
@@ -59,4 +59,25 @@ test('a directory under the name of another content is not good', async () => {
   const generations = createModelGenerations(directory.path);
   await rename(staged, generations.pathOf('v1-000000000000'));
   expect(await generations.has('v1-000000000000', question)).toBe(false);
+});
+
+test('a bad generation is taken away from the gateway, but for the published one', async () => {
+  await using directory = await temporaryDirectory();
+  const root = directory.path;
+  const [bad, published] = [await stage(root, '1', 'bad'), await stage(root, '2', 'published')];
+  for (const { staged, revision } of [bad, published]) {
+    await createModelGenerations(root).place(staged, revision);
+    await writeFile(join(root, 'generations', revision, 'a'), 'damaged');
+  }
+  await symlink(join('generations', published.revision), join(root, 'current'));
+  const generations = createModelGenerations(root);
+  expect(await generations.has(bad.revision, { ...question, demands: { ...demands, expect: { name: 'm', version: 'v2' } } })).toBe(false);
+  expect(await readdir(join(root, 'generations'))).toHaveLength(2);
+  for (const { revision } of [bad, published]) expect(await generations.has(revision, question)).toBe(false);
+  expect(await readdir(join(root, 'generations'))).toEqual([published.revision]);
+  await symlink(join('generations', 'v1-000000000000'), join(root, '.link-1'));
+  await rename(join(root, '.link-1'), join(root, 'current'));
+  expect(await generations.has(published.revision, question)).toBe(false);
+  expect((await readdir(root)).toSorted()).toEqual(['current', 'generations']);
+  expect(await readdir(join(root, 'generations'))).toEqual([]);
 });

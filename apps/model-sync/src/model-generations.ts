@@ -2,13 +2,17 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ArtifactRejectedError, isRevisionOf, verifyArtifactDirectory, type ManifestDemands } from '@pointsman/model-artifacts';
+import { publishedRevision } from '@pointsman/sync';
 import type { Logger } from '@pointsman/telemetry';
 
 /** The generations of one model on this disk: `MODELS_DIR/{name}/generations/{version}-{digest}`. */
 export interface ModelGenerations {
   readonly root: string;
   pathOf(revision: string): string;
-  /** Whether that generation is there and good. Its files are read once per process, not in every pass. */
+  /**
+   * Whether that generation is there and good. Its files are read once per process, not in every pass. A bad one is removed, since the gateway may serve whatever lies
+   * in `generations`; only the published one stays until a good one takes its place.
+   */
   has(revision: string, question: { readonly demands: ManifestDemands; readonly signal: AbortSignal; readonly logger: Logger }): Promise<boolean>;
   /** The newest good generation of a version, for when the store cannot be asked. */
   newestOf(version: string, question: { readonly demands: ManifestDemands; readonly signal: AbortSignal; readonly logger: Logger }): Promise<string | undefined>;
@@ -21,14 +25,27 @@ export function createModelGenerations(root: string): ModelGenerations {
   const bad = new Set<string>();
   const pathOf = (revision: string): string => join(root, 'generations', revision);
 
+  /** Out of sight by one rename: a reader sees the whole directory or none of it. */
+  const removeBad = async (revision: string): Promise<void> => {
+    const aside = join(root, `.staging-${randomUUID()}`);
+    await rename(pathOf(revision), aside).catch(ignoring('ENOENT'));
+    bad.delete(revision);
+    await rm(aside, { recursive: true, force: true });
+  };
+
   const has: ModelGenerations['has'] = async (revision, { demands, signal, logger }) => {
+    // A question about another version says nothing about this directory.
+    if (!isRevisionOf(demands.expect.version, revision)) return false;
     const found = await stat(pathOf(revision)).catch(() => undefined);
     if (found?.isDirectory() !== true) {
       good.delete(revision);
       return false;
     }
     if (good.has(revision)) return true;
-    if (bad.has(revision)) return false;
+    if (bad.has(revision)) {
+      if (await publishedRevision(root) !== revision) await removeBad(revision);
+      return false;
+    }
     try {
       const verified = await verifyArtifactDirectory(pathOf(revision), { ...demands, signal });
       if (verified.revision !== revision) throw new ArtifactRejectedError('wrong_model', `The directory ${revision} holds ${verified.revision}.`);
@@ -38,6 +55,7 @@ export function createModelGenerations(root: string): ModelGenerations {
       if (!(error instanceof ArtifactRejectedError)) throw error;
       bad.add(revision);
       logger.warn('generation on disk is not usable', { model: demands.expect.name, revision, reason: error.message });
+      if (await publishedRevision(root) !== revision) await removeBad(revision);
       return false;
     }
   };

@@ -2,7 +2,7 @@ import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError, describeUnknown } from '@pointsman/errors';
 import { LockUnavailableError, type HeldLock, type Lock } from '@pointsman/locking';
-import { ArtifactRejectedError, manifestDigest, modelFolder, SIGNATURE_FILE, verifyManifest, type ManifestDemands, type VerifiedManifest } from '@pointsman/model-artifacts';
+import { ArtifactRejectedError, MANIFEST_FILE, manifestDigest, MAX_MANIFEST_BYTES, modelFolder, SIGNATURE_FILE, verifyManifest, type ManifestDemands, type VerifiedManifest } from '@pointsman/model-artifacts';
 import type { ObjectStore } from '@pointsman/object-store';
 import { RejectedRevisionError } from '@pointsman/sync';
 import { attribute, metric, type Logger, type Metrics, type Span } from '@pointsman/telemetry';
@@ -69,13 +69,23 @@ export function createObtainer(parts: ObtainParts): (request: ObtainRequest) => 
     const { demands: { expect }, originEtag, generations, staging, signal, span, logger } = request;
     const keyOf = (revision: string): string => `${expect.name}/${revision}`;
 
+    let atOrigin: Promise<string | undefined> | undefined;
+    /** The digest of the manifest at the origin: the pointer in the cache only claims to be of it, and who may write there must not choose the model. */
+    const digestAtOrigin = (): Promise<string | undefined> => atOrigin ??= parts.origin.read(`${modelFolder(expect.name, expect.version)}/${MANIFEST_FILE}`, { maxBytes: MAX_MANIFEST_BYTES, signal })
+      .then((found) => (found === undefined || found === 'unchanged' ? undefined : manifestDigest(found.body)));
+
     const findCopy = async (): Promise<CachedArtifact | undefined> => {
       try {
         const copy = await cache?.find(expect.name, expect.version, originEtag, signal);
-        return copy === undefined || badCopies.has(keyOf(copy.revision)) ? undefined : copy;
+        if (copy === undefined || badCopies.has(keyOf(copy.revision))) return undefined;
+        const digest = await digestAtOrigin();
+        if (digest !== undefined && copy.manifestDigest === digest && copy.revision === `${expect.version}-${digest.slice(0, 12)}`) return copy;
+        logger.warn('cache points to something else than the origin has', { model: expect.name, revision: copy.revision });
+        return undefined;
       } catch (error) {
         signal.throwIfAborted();
-        logger.warn('cache cannot be read', { model: expect.name, reason: describeUnknown(error) });
+        atOrigin = undefined;
+        logger.warn('copy cannot be looked for', { model: expect.name, reason: describeUnknown(error) });
         return undefined;
       }
     };
@@ -140,7 +150,7 @@ export function createObtainer(parts: ObtainParts): (request: ObtainRequest) => 
       }
     };
 
-    const fromOrigin = async (fence: number, heldSignal: AbortSignal | undefined): Promise<Obtained> => {
+    const fromOrigin = async (fence: number | undefined, heldSignal: AbortSignal | undefined): Promise<Obtained> => {
       const source = storeSource(parts.origin, modelFolder(expect.name, expect.version), 'origin');
       let revision = expect.version;
       try {
@@ -159,7 +169,7 @@ export function createObtainer(parts: ObtainParts): (request: ObtainRequest) => 
     };
 
     /** Makes the copy for the others. A failure costs them a download of their own, and this pod nothing. */
-    const share = async (verified: VerifiedManifest, directory: string, { etag, fence, heldSignal }: { readonly etag: string; readonly fence: number; readonly heldSignal: AbortSignal | undefined }): Promise<void> => {
+    const share = async (verified: VerifiedManifest, directory: string, { etag, fence, heldSignal }: { readonly etag: string; readonly fence: number | undefined; readonly heldSignal: AbortSignal | undefined }): Promise<void> => {
       const sharing = span.child('model-sync.share', 'client');
       sharing.set(attribute.LOCK_FENCE, fence);
       try {
@@ -169,7 +179,7 @@ export function createObtainer(parts: ObtainParts): (request: ObtainRequest) => 
           signal: heldSignal === undefined ? signal : AbortSignal.any([signal, heldSignal]),
         });
         badCopies.delete(keyOf(verified.revision));
-        if (written === false) logger.info('a later holder of the lock has filled the cache', { model: expect.name, revision: verified.revision, fence });
+        if (written === false) logger.info('another has filled the cache meanwhile', { model: expect.name, revision: verified.revision, fence });
       } catch (error) {
         signal.throwIfAborted();
         sharing.fail(error instanceof AppError ? error.code : 'failed', describeUnknown(error));
@@ -182,8 +192,7 @@ export function createObtainer(parts: ObtainParts): (request: ObtainRequest) => 
     const withoutLock = async (): Promise<Obtained> => {
       await sleep(parts.random() * parts.jitterMs, signal);
       signal.throwIfAborted();
-      // The clock as the fence: numbers of the lock in Redis never lie below it.
-      return await fromCopy() ?? await fromOrigin(clock.now(), undefined);
+      return await fromCopy() ?? await fromOrigin(undefined, undefined);
     };
 
     if (lock === undefined) return await fromCopy() ?? await withoutLock();

@@ -27,7 +27,7 @@ async function startPods(made: World, count: number, env: Readonly<Record<string
   return pods;
 }
 
-const ORIGIN_FILES = ['manifest.json', 'manifest.json.sig', 'model.onnx', 'tables/vectors.bin'].map((file) => `models/knn-router-v42/${file}`);
+const ORIGIN_FILES = ['manifest.json.sig', 'model.onnx', 'tables/vectors.bin'].map((file) => `models/knn-router-v42/${file}`);
 
 test('fifty that start together read each file at the origin once', { timeout: 120_000 }, async () => {
   const made = await world();
@@ -38,9 +38,12 @@ test('fifty that start together read each file at the origin once', { timeout: 1
   await eventually(() => {
     for (const pod of pods) expect(pod.sync.health()).toMatchObject({ status: 'ok', revision, models: [{ served: true }] });
   }, { timeoutMs: 100_000 });
-  expect(made.originReads().toSorted()).toEqual(ORIGIN_FILES);
+  expect(fileReads(made).toSorted()).toEqual(ORIGIN_FILES);
   expect(JSON.parse((await made.store.get(`models-cache/${MODEL}-${revision}/ready.json`))?.toString() ?? '')).toMatchObject({ fence: expect.any(Number) as number, manifest_sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string });
 });
+
+/** Everybody may read the manifest, to know what a copy must be of. */
+const fileReads = (made: World): string[] => made.originReads().filter((key) => !key.endsWith('/manifest.json'));
 
 test('who starts later finds the copy, without the lock and without the origin', async () => {
   const made = await world();
@@ -49,10 +52,10 @@ test('who starts later finds the copy, without the lock and without the origin',
   await made.want('v42');
   const [first] = await startPods(made, 1, { MODEL_CACHE: 'cluster', REDIS_URL: url });
   await eventually(() => expect(first?.sync.health().models[0]?.served).toBe(true));
-  const reads = made.originReads().length;
+  const reads = fileReads(made).length;
   const [second] = await startPods(made, 1, { MODEL_CACHE: 'cluster', REDIS_URL: url });
   await eventually(() => expect(second?.sync.health().models[0]?.served).toBe(true));
-  expect(made.originReads()).toHaveLength(reads);
+  expect(fileReads(made)).toHaveLength(reads);
   expect(second?.logs.some(({ msg }) => msg === 'lock acquired')).toBe(false);
 });
 
@@ -80,10 +83,10 @@ test('a copy that is not whole is not read', async () => {
   const [first] = await startPods(made, 1, { MODEL_CACHE: 'cluster', REDIS_URL: url });
   await eventually(() => expect(first?.sync.health().models[0]?.served).toBe(true));
   await made.store.put(`models-cache/${MODEL}-${revision}/ready.json`, '{}');
-  const reads = made.originReads().length;
+  const reads = fileReads(made).length;
   const [second] = await startPods(made, 1, { MODEL_CACHE: 'cluster', REDIS_URL: url });
   await eventually(() => expect(second?.sync.health().models[0]?.served).toBe(true));
-  expect(made.originReads().length).toBeGreaterThan(reads);
+  expect(fileReads(made).length).toBeGreaterThan(reads);
 });
 
 test('a version that is uploaded again is copied again', async () => {
@@ -93,10 +96,10 @@ test('a version that is uploaded again is copied again', async () => {
   await made.want('v42');
   const pods = await startPods(made, 3, { MODEL_CACHE: 'cluster', REDIS_URL: url });
   await eventually(async () => { for (const pod of pods) expect(await pod.served()).toBe('first'); });
-  const reads = made.originReads().length;
+  const reads = fileReads(made).length;
   await made.upload('v42', { 'model.onnx': 'second' });
   await eventually(async () => { for (const pod of pods) expect(await pod.served()).toBe('second'); });
-  expect(made.originReads().slice(reads).toSorted()).toEqual(['manifest.json', 'manifest.json.sig', 'model.onnx'].map((file) => `models/knn-router-v42/${file}`));
+  expect(fileReads(made).slice(reads).toSorted()).toEqual(['manifest.json.sig', 'model.onnx'].map((file) => `models/knn-router-v42/${file}`));
 });
 
 test('a holder that is killed while it downloads is replaced, and what the others get is right', { timeout: 90_000 }, async () => {
@@ -153,10 +156,10 @@ test('without Redis, and with one that is away, the copy is looked for first and
   const [first] = await startPods(made, 1, { MODEL_CACHE: 'cluster', REDIS_URL: gone.url });
   await eventually(() => expect(first?.sync.health().models[0]?.served).toBe(true));
   expect(first?.logs.find(({ msg }) => msg === 'lock is not available, going on without')).toMatchObject({ level: 'warn' });
-  const reads = made.originReads().length;
+  const reads = fileReads(made).length;
   const [second] = await startPods(made, 1, { MODEL_CACHE: 'cluster' });
   await eventually(() => expect(second?.sync.health().models[0]?.served).toBe(true));
-  expect(made.originReads()).toHaveLength(reads);
+  expect(fileReads(made)).toHaveLength(reads);
 });
 
 test('pods of one machine share its folder: one download, without Redis', async () => {
@@ -167,7 +170,7 @@ test('pods of one machine share its folder: one download, without Redis', async 
   await eventually(() => {
     for (const pod of pods) expect(pod.sync.health()).toMatchObject({ status: 'ok', revision, models: [{ served: true }] });
   });
-  expect(made.originReads().toSorted()).toEqual(ORIGIN_FILES);
+  expect(fileReads(made).toSorted()).toEqual(ORIGIN_FILES);
   expect(made.store.keys().some((key) => key.startsWith('models-cache/'))).toBe(false);
 });
 
@@ -197,4 +200,25 @@ test('two sidecars on one volume do not get in each other\'s way', async () => {
     await eventually(() => { for (const pod of pods) expect(pod.sync.health()).toMatchObject({ status: 'ok', revision, models: [{ version, served: true }] }); });
     expect(await pods[0].served()).toBe(`weights of ${version}`);
   }
+});
+
+test('whoever may only write to the cache cannot bring back an older upload of a version', async () => {
+  const made = await world();
+  const { url } = await redis();
+  const old = await made.upload('v42', { 'model.onnx': 'old' });
+  await made.want('v42');
+  const pointer = `models-cache/${MODEL}-v42.json`;
+  const readPointer = async (): Promise<object> => JSON.parse((await made.store.get(pointer))?.toString() ?? '') as object;
+  const [first] = await startPods(made, 1, { MODEL_CACHE: 'cluster', REDIS_URL: url });
+  await eventually(() => expect(first?.sync.health()).toMatchObject({ revision: old, models: [{ served: true }] }));
+  const before = await readPointer();
+  const latest = await made.upload('v42', { 'model.onnx': 'latest' });
+  await eventually(() => expect(first?.sync.health()).toMatchObject({ revision: latest, models: [{ served: true }] }));
+  const { origin_etag: etag } = await readPointer() as { readonly origin_etag: string };
+  await made.store.put(pointer, JSON.stringify({ ...before, origin_etag: etag, fence: 1e15 }));
+  const [second] = await startPods(made, 1, { MODEL_CACHE: 'cluster', REDIS_URL: url });
+  await eventually(() => expect(second?.sync.health()).toMatchObject({ revision: latest, models: [{ served: true }] }));
+  expect(await second?.generations()).toEqual([latest]);
+  expect(second?.logs.some(({ msg }) => msg === 'cache points to something else than the origin has')).toBe(true);
+  await eventually(async () => expect(await readPointer()).toMatchObject({ revision: latest }));
 });

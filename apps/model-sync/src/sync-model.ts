@@ -65,19 +65,18 @@ export function createModelSync(parts: SyncModelParts): (wanted: WantedModel, co
   /** What the gateway refused, by name and revision. */
   const refused = new Map<string, string>();
 
-  async function generationsOf(name: string): Promise<ModelGenerations> {
+  function generationsOf(name: string): ModelGenerations {
     const there = roots.get(name);
     if (there !== undefined) return there;
     const generations = createModelGenerations(join(parts.modelsDir, name));
     roots.set(name, generations);
-    await removeLeftovers(generations.root, { olderThanMs: LEFTOVERS_MS }).catch(() => 0);
     return generations;
   }
 
   /** The revision of a version, in its generation on disk. `problem`: it is there, but the store could not be asked whether it is still the newest. */
   async function ensureGeneration(model: { readonly name: string; readonly version: string }, context: SyncPassContext, signal: AbortSignal): Promise<{ readonly revision: string; readonly isNew?: true; readonly problem?: unknown }> {
     const key = `${model.name}/${model.version}`;
-    const generations = await generationsOf(model.name);
+    const generations = generationsOf(model.name);
     const question = { demands: parts.demandsOf(model), signal, logger: context.logger };
     let etag: string;
     try {
@@ -172,8 +171,10 @@ export function createModelSync(parts: SyncModelParts): (wanted: WantedModel, co
   }
 
   return async function syncModel({ name, version, others }, context, signal) {
-    const generations = await generationsOf(name);
+    const generations = generationsOf(name);
     const { root } = generations;
+    // In every pass: what a process left that was killed a moment ago is too young at the start, and must not fill the disk for ever.
+    await removeLeftovers(root, { olderThanMs: LEFTOVERS_MS }).catch(() => 0);
     const before = await publishedRevision(root);
     const refusals: Rejection[] = [];
     const failures: unknown[] = [];

@@ -225,3 +225,52 @@ test('a rollout goes on from where it stands', () => {
 test.each([[[]], [[10, 50]], [[50, 10, 100]], [[0, 100]], [[10, 10, 100]], [[100, 200]]])('stages %j are refused', (stages) => {
   expect(() => start({ stages })).toThrow(RangeError);
 });
+
+describe('when the canary takes its replicas down', () => {
+  test('those that do not answer have not taken it: one that answers does not speak for nine', () => {
+    const { see } = start({ startPercent: 100 });
+    expect(see(look([1, 10], [0], { unknown: 9 }), 30)).toEqual({ action: 'rollback', reason: 'not-taken', detail: '9 replicas did not take it within 10 s' });
+    const half = start({ startPercent: 50 });
+    expect(half.see(look([1, 10], [5, 50], { unknown: 4 }), 9)).toEqual({ action: 'hold' });
+    expect(half.rollout.progress).toMatchObject({ held: 'waiting-for-replicas' });
+  });
+
+  test.each([10, 50, 100])('one that served it and stays silent or not ready is a breach at %i %', (startPercent) => {
+    const { see } = start({ startPercent, windowMs: 60_000 });
+    const stable: readonly [number, number] = startPercent === 100 ? [0, 0] : [5, 50];
+    see(look([5, 50], stable), 3);
+    expect(see(look([4, 40], stable, { unknown: 1, troubled: ['a'] }), 5)).toEqual({ action: 'hold' });
+    expect(see(look([4, 40], stable, { unknown: 1, troubled: ['a'] }))).toEqual({ action: 'rollback', reason: 'lost', detail: 'a served it, and has not answered or not been ready for 5.0 s' });
+  });
+
+  test('one that is back in time is none, and nothing goes on until it is', () => {
+    const { rollout, see } = start();
+    for (let round = 0; round < 2; round += 1) {
+      expect(see(look([1, 10], [9, 90], { troubled: ['a'] }), 4)).toEqual({ action: 'hold' });
+      expect(see(look([1, 10], [9, 90]))).toEqual({ action: 'hold' });
+    }
+    expect(see(look([1, 10], [9, 90], { troubled: ['a'] }), 3)).toEqual({ action: 'hold' });
+    expect(rollout.progress).toMatchObject({ held: 'replicas-missing' });
+    expect(see(look([1, 10], [9, 90]))).toEqual({ action: 'advance', percent: 50, raised: false });
+  });
+});
+
+describe('when requests hang on the canary', () => {
+  test('the stage is held, and rolled back after another window', () => {
+    const { rollout, see } = start();
+    expect(see(look([1, 2], [9, 90]), 20)).toEqual({ action: 'hold' });
+    expect(rollout.progress).toMatchObject({ held: 'stalled' });
+    expect(see(look([1, 2], [9, 90]), 5)).toMatchObject({ action: 'rollback', reason: 'stalled', detail: expect.stringMatching(/^it finished \d+ requests where as many stable replicas finish \d+/) as string });
+  });
+
+  test('also where no requests are asked for; a quiet canary beside a quiet stable arm is none', () => {
+    const limits = { ...LIMITS, minRequests: 0 };
+    expect(start({ limits }).see(look([1], [9, 90]), 30)).toMatchObject({ reason: 'stalled' });
+    expect(start({ limits }).see(look([1], [9, 1]), 30)).toMatchObject({ action: 'advance' });
+  });
+
+  test('a third of what stable does goes on, and so does any part where arms are chosen per request', () => {
+    expect(start().see(look([1, 4], [9, 90]), 30)).toMatchObject({ action: 'advance' });
+    expect(start({ raiseBy: 0 }).see(look([9, 10], [9, 900]), 30)).toMatchObject({ action: 'advance' });
+  });
+});

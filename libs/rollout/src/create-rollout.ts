@@ -16,6 +16,8 @@ export interface RolloutSample {
   readonly others: number;
   /** Replicas that did not answer. */
   readonly unknown: number;
+  /** Replicas that were last seen on the canary and now do not answer, are not ready or are gone. */
+  readonly troubled?: readonly string[];
   /** Why a replica refuses the canary, when one does. */
   readonly rejected?: string | undefined;
 }
@@ -27,7 +29,7 @@ export interface RolloutLimits {
   readonly minRequests: number;
   /** How long replicas may take to serve what they were told to, in milliseconds. */
   readonly pickUpMs: number;
-  /** How long nothing may be seen, in milliseconds. */
+  /** How long nothing may be seen, and how long one replica that served the canary may be silent or not ready, in milliseconds. */
   readonly blindMs: number;
   /** A burst of errors counts when it stands out in this newest part of the window, in milliseconds. Default 30,000; never more than a third of the window. */
   readonly recentMs?: number;
@@ -48,13 +50,13 @@ export interface RolloutOptions {
   readonly raiseBy?: number;
 }
 
-export type RolloutReason = 'error-rate' | 'both-arms-bad' | 'rejected' | 'not-taken' | 'lost' | 'blind' | 'silence';
+export type RolloutReason = 'error-rate' | 'both-arms-bad' | 'rejected' | 'not-taken' | 'lost' | 'blind' | 'silence' | 'stalled';
 
 export interface RolloutProgress {
   readonly percent: number;
   readonly phase: 'waiting' | 'watching';
   /** Why time does not count, or counts without end; undefined when all is well. */
-  readonly held: 'waiting-for-replicas' | 'replicas-missing' | 'blind' | 'both-arms-bad' | 'few-requests' | undefined;
+  readonly held: 'waiting-for-replicas' | 'replicas-missing' | 'blind' | 'both-arms-bad' | 'few-requests' | 'stalled' | undefined;
   /** Good time of this stage, in milliseconds, and what it needs. */
   readonly watchedMs: number;
   readonly windowMs: number;
@@ -80,6 +82,10 @@ export interface Rollout {
 }
 
 const HOLD: RolloutDecision = { action: 'hold' };
+/** Requests are counted when they end: a canary on which they hang counts few. Less than this part of what a stable replica finishes is too little. */
+const STALLED_PART = 0.25;
+/** Below so many expected requests too few of them may be chance. */
+const FEWEST_EXPECTED = 5;
 /** The last step before everybody: nobody has tried it yet. */
 const MOST_UNTRIED_PERCENT = 99;
 
@@ -90,7 +96,9 @@ const MOST_UNTRIED_PERCENT = 99;
  * - Unless the stable arm is above the limit too and the difference is within chance (`judge`): then something both depend on is broken. The stage holds and begins anew
  *   once the canary is good again; when that takes longer than the window, it is rolled back, because nothing was proven.
  * - A stage counts from when as many replicas serve the canary as its percent says; replicas that decide by hash may be fewer, so that after `pickUpMs` one is enough
- *   below 100 %. With none the percent rises in steps until one takes it, up to 99.
+ *   below 100 %. Who does not answer has not taken it. With none the percent rises in steps until one takes it, up to 99.
+ * - A replica that served the canary and then neither answers nor is ready for `blindMs` is rolled back: the canary may have broken it. Until it is back nothing is promoted.
+ * - A canary that finishes less than a quarter of what stable does per replica holds the stage, and is rolled back after another window.
  */
 export function createRollout({ stages, windowMs, limits, clock, startPercent, raiseBy = 10 }: RolloutOptions): Rollout {
   checkStages(stages);
@@ -105,6 +113,7 @@ export function createRollout({ stages, windowMs, limits, clock, startPercent, r
   let stage = new Stage();
   let blindMs = 0;
   let canaryBlindMs = 0;
+  let troubledSince: ReadonlyMap<string, number> = new Map();
   let progress = shown('waiting-for-replicas', { canary: NOTHING, stable: NOTHING, others: 0, unknown: 0 });
 
   function shown(held: RolloutProgress['held'], { canary, stable, others, unknown }: Omit<RolloutSample, 'rejected'>): RolloutProgress {
@@ -127,23 +136,40 @@ export function createRollout({ stages, windowMs, limits, clock, startPercent, r
   }
 
   /** Whether as many serve the canary as the percent says; `some`: not as many, and still enough to go on with once the others had their time. */
-  function taken({ canary, stable, others }: RolloutSample): 'all' | 'some' | 'none' {
+  function taken({ canary, stable, others, unknown }: RolloutSample): 'all' | 'some' | 'none' {
     if (canary.replicas === 0) return 'none';
-    if (percent >= 100) return stable.replicas + others === 0 ? 'all' : 'none';
-    return canary.replicas >= Math.floor(((canary.replicas + stable.replicas + others) * percent) / 100) ? 'all' : 'some';
+    if (percent >= 100) return stable.replicas + others + unknown === 0 ? 'all' : 'none';
+    return canary.replicas >= Math.floor(((canary.replicas + stable.replicas + others + unknown) * percent) / 100) ? 'all' : 'some';
   }
 
   function missing(sample: RolloutSample): RolloutDecision {
     if (stage.missingMs < pickUpMs) return HOLD;
     const waited = seconds(stage.missingMs);
-    if (percent >= 100 && sample.canary.replicas > 0) return rollback('not-taken', `${count(sample.stable.replicas + sample.others, 'replica')} did not take it within ${waited}`);
+    if (percent >= 100 && sample.canary.replicas > 0) return rollback('not-taken', `${count(sample.stable.replicas + sample.others + sample.unknown, 'replica')} did not take it within ${waited}`);
     if (wasTaken) return rollback('lost', `no replica has served it for ${waited}`);
     const next = Math.min(MOST_UNTRIED_PERCENT, percent + raiseBy);
     return raiseBy > 0 && next > percent ? advance(next, true) : rollback('not-taken', `no replica took it within ${waited} at ${String(percent)} %`);
   }
 
-  function ended(): RolloutDecision {
+  /** Who served the canary and has been in trouble for too long. */
+  function lostReplicas(now: number, { troubled = [] }: RolloutSample): readonly string[] {
+    troubledSince = new Map(troubled.map((replica) => [replica, troubledSince.get(replica) ?? now]));
+    return troubled.filter((replica) => now - (troubledSince.get(replica) ?? now) >= maxBlindMs);
+  }
+
+  function ended(elapsedMs: number): RolloutDecision {
     const { requests } = stage.whole.canary;
+    // Where each request chooses its arm, the arms do not get alike parts per replica.
+    const stalled = raiseBy > 0 ? stage.stalled(minRequests) : undefined;
+    stage.stalledMs = stalled === undefined ? 0 : stage.stalledMs + elapsedMs;
+    if (stalled !== undefined) {
+      progress = { ...progress, held: 'stalled' };
+      return stage.stalledMs <= windowMs ? HOLD : rollback('stalled', stalled);
+    }
+    if (troubledSince.size > 0) {
+      progress = { ...progress, held: 'replicas-missing' };
+      return HOLD;
+    }
     if (requests < minRequests) {
       progress = { ...progress, held: 'few-requests' };
       return stage.watchedMs < silenceMs ? HOLD : rollback('silence', `only ${String(requests)} of the ${String(minRequests)} requests that it needs came in ${seconds(stage.watchedMs)}`);
@@ -181,6 +207,8 @@ export function createRollout({ stages, windowMs, limits, clock, startPercent, r
     // 3. Who serves it.
     canaryBlindMs = wasTaken && canary.replicas === 0 && unknown > 0 ? canaryBlindMs + elapsedMs : 0;
     if (canaryBlindMs > 0 && canaryBlindMs >= maxBlindMs) return rollback('blind', `the replicas that served it have not answered for ${seconds(canaryBlindMs)}`);
+    const gone = lostReplicas(now, sample);
+    if (gone.length > 0) return rollback('lost', `${listed(gone)} served it, and ${gone.length === 1 ? 'has' : 'have'} not answered or not been ready for ${seconds(maxBlindMs)}`);
     const served = taken(sample);
     wasTaken ||= canary.replicas > 0;
     if (served === 'none' || (served === 'some' && !stage.isWatching && stage.missingMs < pickUpMs)) {
@@ -209,7 +237,7 @@ export function createRollout({ stages, windowMs, limits, clock, startPercent, r
     }
     stage.watchedMs += elapsedMs;
     progress = shown(undefined, sample);
-    return stage.watchedMs < windowMs ? HOLD : ended();
+    return stage.watchedMs < windowMs ? HOLD : ended(elapsedMs);
   }
 
   return {
@@ -237,12 +265,25 @@ class Stage {
   watchedMs = 0;
   missingMs = 0;
   bothBadMs = 0;
+  stalledMs = 0;
   whole: Counts = { canary: NOTHING, stable: NOTHING };
   #recent: (Counts & { readonly at: number })[] = [];
+  /** Replicas, summed over the looks that counted their requests. */
+  #exposure = { canary: 0, stable: 0 };
 
   add(at: number, { canary, stable }: RolloutSample, recentMs: number): void {
+    this.#exposure = { canary: this.#exposure.canary + canary.replicas, stable: this.#exposure.stable + stable.replicas };
     this.whole = { canary: plus(this.whole.canary, canary), stable: plus(this.whole.stable, stable) };
     this.#recent = [...this.#recent.filter((counts) => counts.at > at - recentMs), { at, canary, stable }];
+  }
+
+  /** Why the canary seems to hang: it finishes far fewer requests per replica than stable does. */
+  stalled(minRequests: number): string | undefined {
+    const { canary, stable } = this.whole;
+    if (stable.requests < Math.max(1, minRequests)) return undefined;
+    const expected = (stable.requests / this.#exposure.stable) * this.#exposure.canary;
+    if (expected < FEWEST_EXPECTED || canary.requests >= expected * STALLED_PART) return undefined;
+    return `it finished ${count(canary.requests, 'request')} where as many stable replicas finish ${String(Math.round(expected))}: requests seem to hang`;
   }
 
   verdict(limits: Pick<RolloutLimits, 'maxErrorRate' | 'minRequests'>): Verdict {
@@ -293,6 +334,11 @@ function seconds(ms: number): string {
 
 function count(number: number, noun: string): string {
   return `${String(number)} ${noun}${number === 1 ? '' : 's'}`;
+}
+
+/** The first few of many names. */
+function listed(names: readonly string[]): string {
+  return names.length <= 3 ? names.join(', ') : `${names.slice(0, 3).join(', ')} and ${String(names.length - 3)} more`;
 }
 
 function checkStages(stages: readonly number[]): void {

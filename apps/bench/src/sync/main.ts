@@ -47,8 +47,8 @@ if (options.write) {
 
 ${table}
 
-The model is one large table of n-gram weights, which the gateway maps instead of copying. Replicas without a gateway count when they have published, which
-is what a gateway would be told in the same moment. Clients, gateway, store and sidecars share the machine: what is measured contains the load itself.
+The model is one large table of n-gram weights, which the gateway maps instead of copying. Replicas that are not
+proven by a real gateway stand beside a small process that plays one, and count when they have published. Clients, gateway, store and sidecars share the machine: what is measured contains the load itself.
 `);
   console.log('Wrote docs/benchmarks-sync.md.');
 }

@@ -1,4 +1,5 @@
-import { readlink } from 'node:fs/promises';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { spawnApp, startObjectStore, temporaryDirectory, type RunningApp } from '@pointsman/testing';
 import { configRevisionOf, untilMs } from './gateway-reports.ts';
@@ -7,25 +8,46 @@ export interface PropagationFigures {
   readonly replicas: number;
   readonly withGateway: number;
   readonly intervalMs: number;
-  /** Milliseconds from the upload until each replica serves it (those without a gateway: has it published), per round the slowest. */
+  /** Milliseconds from the upload until each replica serves it (those beside a stand-in: has published it), per round the slowest. */
   readonly slowestMs: readonly number[];
 }
 
 const configOf = (round: number): string => JSON.stringify({ model_list: [{ model_name: 'auto', litellm_params: { model: 'simulated/swift' } }], router_settings: { timeout: 60 + round } });
 
-/** Upload to served everywhere: a config-sync process per replica, some of them beside a gateway that proves it. */
+/** What a sidecar needs of a gateway: its process number, and after each SIGHUP what it serves. A real one is 150 MB. */
+const STAND_IN = `
+const { readlinkSync, renameSync, writeFileSync } = require('node:fs');
+const [configDir, runDir] = process.argv.slice(1);
+const say = () => {
+  let revision = null;
+  try { revision = readlinkSync(configDir + '/current').split('/').pop(); } catch {}
+  writeFileSync(runDir + '/applied.json.new', JSON.stringify({ pid: process.pid, config_revision: revision, applied_at: null, models: [] }));
+  renameSync(runDir + '/applied.json.new', runDir + '/applied.json');
+};
+process.on('SIGHUP', say);
+say();
+writeFileSync(runDir + '/gateway.pid', process.pid + '\\n');
+setInterval(() => undefined, 1e9);
+`;
+
+/** Upload to served everywhere: a config-sync process per replica, some beside a gateway that proves it, the others beside a process that plays one. */
 export async function measurePropagation({ replicas, withGateway, intervalMs, rounds }: { readonly replicas: number; readonly withGateway: number; readonly intervalMs: number; readonly rounds: number }): Promise<PropagationFigures> {
   await using directory = await temporaryDirectory();
   await using store = await startObjectStore();
   await store.put('prod/config.yaml', configOf(0));
   const apps: RunningApp[] = [];
+  const standIns: ChildProcess[] = [];
   try {
     const gateways = new Map<number, string>();
     // A few at a time: a start is a second of CPU, and all at once would only measure that.
     for (let index = 0; index < replicas; index += 1) {
       const home = join(directory.path, String(index));
       apps.push(await spawnApp('config-sync', { deadlineMs: 120_000, env: { ...store.env, POD_NAME: `pod-${String(index)}`, CONFIG_DIR: join(home, 'config'), RUN_DIR: join(home, 'run'), HEALTH_PORT: '0', CONFIG_SYNC_INTERVAL: `${String(intervalMs)}ms` } }));
-      if (index >= withGateway) continue;
+      if (index >= withGateway) {
+        await mkdir(join(home, 'run'), { recursive: true });
+        standIns.push(spawn(process.execPath, ['-e', STAND_IN, join(home, 'config'), join(home, 'run')], { stdio: 'ignore' }));
+        continue;
+      }
       const gateway = await spawnApp('gateway', { deadlineMs: 120_000, env: { HOST: '127.0.0.1', PORT: '0', CONFIG_PATH: join(home, 'config', 'config.yaml'), RUN_DIR: join(home, 'run'), POINTSMAN_HOME: home, DATABASE_URL: 'none', LITELLM_MASTER_KEY: 'sk-bench-sync', CONFIG_POLL_INTERVAL_S: '3600' } });
       apps.push(gateway);
       gateways.set(index, gateway.url);
@@ -45,6 +67,7 @@ export async function measurePropagation({ replicas, withGateway, intervalMs, ro
     }
     return { replicas, withGateway, intervalMs, slowestMs };
   } finally {
+    for (const standIn of standIns) standIn.kill('SIGKILL');
     await Promise.all(apps.map((app) => app[Symbol.asyncDispose]()));
   }
 }

@@ -4,6 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { verifyChains } from '@pointsman/audit';
 import { connectDatabase } from '@pointsman/database';
+import type { Release } from '@pointsman/schemas';
 import { eventually, startObjectStore, startPostgres, temporaryDirectory, type RunningObjectStore, type RunningPostgres, type TemporaryDirectory } from '@pointsman/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { CommandContext } from '../command-context.ts';
@@ -80,9 +81,9 @@ test('a good configuration goes through 10, 50 and 100 %, becomes stable, and ev
   expect(out).toMatch(/Started: prod [0-9a-f]{12} \(prod\/releases\/\d{8}T\d{6}Z-[0-9a-f]{12}\/config\.yaml\) at 10 %, over [0-9a-f]{12} \(prod\/config\.yaml\)[^]*On to 50 %[^]*On to 100 %[^]*Promoted: [0-9a-f]{12}/);
   const release = await readRelease(store);
   const revision = await revisionAt(store, release.stable.config_key);
-  expect(release).toEqual({ stable: { config_key: expect.stringContaining(`-${revision}/config.yaml`) as string }, history: [{ config_key: 'prod/config.yaml', until: expect.any(String) as string, replaced_by: 'ada' }] });
+  expect(release).toEqual({ stable: { config_key: expect.stringContaining(`-${revision}/config.yaml`) as string }, history: [{ config_key: expect.stringMatching(new RegExp(`^prod/releases/.*-${stable}/config\\.yaml$`)) as string, until: expect.any(String) as string, replaced_by: 'ada' }] });
   // What was stable beside it came along.
-  expect(store.keys().filter((key) => key.endsWith('/llm_candidates.json'))).toHaveLength(2);
+  expect(store.keys().filter((key) => key.endsWith('/llm_candidates.json'))).toHaveLength(3);
   await eventually(() => expect(new Set(fleet.revisions())).toEqual(new Set([revision])));
 
   const rows = await auditRows('ada');
@@ -159,7 +160,8 @@ test.each([['and there was no release yet', undefined], ['over a release that wa
   expect(codes.toSorted()).toEqual([0, 1]);
   const loser = codes[0] === 1 ? one : two;
   expect(loser?.errors).toMatch(new RegExp(`another rollout of prod was started by racer-${codes[0] === 1 ? '1' : '0'} at 20`));
-  expect(store.keys().filter((key) => /releases\/.*config\.yaml/.test(key))).toHaveLength(1);
+  // The one that won, and what was stable before it.
+  expect(store.keys().filter((key) => /releases\/.*config\.yaml/.test(key))).toHaveLength(2);
 });
 
 test('a canary whose answer was lost is watched all the same; when nobody can tell, that is said', async () => {
@@ -247,7 +249,28 @@ test('replicas that nobody sees any more are a breach', async () => {
 test('a canary that somebody else takes out is left to them', async () => {
   const { code } = await rollout([await file('taken.yaml', config('taken'))], recorder((line) => { if (line.includes('watching')) void store.put('prod/release.json', JSON.stringify({ stable: { config_key: 'prod/config.yaml' } })); }));
   expect(recorded.join('\n')).toContain('somebody else has taken the canary out');
-  expect(code).not.toBe(0);
+  expect(code).toBe(1);
+});
+
+test.each([
+  ['promotes while this one wants to roll back', (release: Release): Release => ({ stable: { config_key: release.canary?.config_key ?? '' } }), true],
+  ['sets to another percent', (release: Release): Release => ({ ...release, ...(release.canary === undefined ? {} : { canary: { ...release.canary, percent: 77 } }) }), false],
+])('a canary that somebody else %s is theirs: nothing is changed, and nothing else is claimed', async (what, theirs, isBad) => {
+  const [stable = ''] = fleet.revisions();
+  const actor = `overtaken-${String(isBad)}`;
+  let written: Release | undefined;
+  let wrote: Promise<void> = Promise.resolve();
+  const overtake = async (): Promise<void> => {
+    written = theirs(await readRelease(store));
+    await store.put('prod/release.json', JSON.stringify(written));
+    if (isBad) fleet.failing = (revision) => (revision === stable ? 0 : 1);
+  };
+  const { code } = await rollout([await file(`${actor}.yaml`, config(what.slice(0, 5))), '--actor', actor, '--window', '2s'], recorder((line) => { if (line.includes('watching') && written === undefined) wrote = overtake(); }));
+  await wrote;
+  expect([code, recorded.join('\n')]).toEqual([1, expect.stringContaining('Stopped: ')]);
+  expect(recorded.join('\n')).not.toContain('Rolled back');
+  expect(await readRelease(store)).toEqual(written);
+  expect((await auditRows(actor)).map(({ action }) => action)).toEqual(['config.rollout.start', 'config.rollout.taken_over']);
 });
 
 test('without the audit log nothing begins, unless that is wanted', async () => {
@@ -296,6 +319,8 @@ test('a dry run tells the plan and changes nothing', async () => {
 
 test('rollback goes to the configuration before, a second one further back, and --to finds any', async () => {
   expect((await run(['rollback', 'config'])).errors).toContain('there is no configuration before prod/config.yaml');
+  const [original = ''] = fleet.revisions();
+  expect((await run(['status'])).out).not.toContain('are not served');
   for (const name of ['one', 'two']) expect((await rollout([await file(`${name}.yaml`, config(name)), '--stages', '100'])).code).toBe(0);
   const { stable: two, history } = await readRelease(store);
   const one = history?.[0]?.config_key ?? '';
@@ -303,7 +328,11 @@ test('rollback goes to the configuration before, a second one further back, and 
   const back = await run(['rollback', 'config', '--gateways', fleet.urls, '--actor', 'zoe']);
   expect([back.code, back.out]).toEqual([0, expect.stringMatching(/Stable is .*\(was .*[^]*Every replica serves it\./)]);
   expect((await readRelease(store)).stable.config_key).toBe(one);
-  expect((await run(['rollback', 'config', '--json'])).out).toContain('"stable_key":"prod/config.yaml"');
+  // A file at --key may have changed since: the way back leads to what was served.
+  await store.put('prod/config.yaml', config('edited'));
+  const first = JSON.parse((await run(['rollback', 'config', '--json'])).out) as { readonly stable_key: string; readonly revision: string };
+  expect(first).toMatchObject({ stable_key: expect.stringContaining(`-${original}/config.yaml`) as string, revision: original });
+  expect((await run(['status'])).out).toContain(`edits of prod/config.yaml are not served: release.json names ${first.stable_key}`);
   expect((await auditRows('zoe'))[0]).toMatchObject({ action: 'config.rollout.rollback', before: { stable: { config_key: two.config_key } }, after: { stable: { config_key: one }, reason: 'operator' } });
 
   const revision = await revisionAt(store, two.config_key);

@@ -10,7 +10,7 @@ import { openAuditTrail } from '../release/audit-trail.ts';
 import { readLocalConfig, readStoredConfig, refuseInvalid, removeUpload, revisionOf, uploadConfig, type ConfigTextsOfFolder } from '../release/config-folder.ts';
 import { displayRollout } from '../release/display-rollout.ts';
 import { openStore } from '../release/open-store.ts';
-import { openReleaseFile, type ReleaseFile, type StoredRelease } from '../release/release-file.ts';
+import { isUpload, openReleaseFile, type ReleaseFile, type StoredRelease } from '../release/release-file.ts';
 import { actorOf, checkConfigKey, readerOf, withActor, withPrometheus, withReplicas, withStore, type ActorOptions, type PrometheusOptions, type ReplicaOptions, type StoreOptions } from '../release/release-options.ts';
 import { runConfigRollout } from '../release/run-config-rollout.ts';
 
@@ -37,12 +37,14 @@ const HELP = `
 3. Each stage: waits until replicas serve it, then for the window compares their errors with those of the stable replicas.
    Errors are what failed through no fault of its caller: gateway_failed_requests_total. Health checks and /metrics do not count.
 4. Rolls back when more than --max-error-rate of at least --min-requests fail, unless the stable replicas fail alike: then it
-   holds, and rolls back when that does not end within a window. Also when a replica refuses it, nobody takes it, or nothing is seen.
-5. After the window at the last stage the canary becomes stable; the one before joins the history, for "rollback config".
+   holds, and rolls back when that does not end within a window. Also when a replica refuses it, nobody takes it, replicas that serve it
+   no longer answer or are not ready, its requests do not end, or nothing is seen.
+5. After the window at the last stage the canary becomes stable; the one before joins the history, for "rollback config";
+   of one that lies at --key a copy does, because a file there may change.
 
 With few requests one failure is many percent: --min-requests 100 with --max-error-rate 1% lets a single one pass.
 
-Exit code 0: promoted, or stable already; 1: nothing was begun, or it was left running; 2: rolled back (or that failed: then it says so).
+Exit code 0: promoted, or stable already; 1: nothing was begun, or it was left running, or somebody else took it over; 2: rolled back (or that failed: then it says so).
 
 Examples:
   $ pointsman rollout config config.yaml --gateways dns://gateway-headless:4000
@@ -75,6 +77,7 @@ export const addRollout: AddCommand = (program, context) => {
 interface Plan {
   readonly stored: StoredRelease;
   readonly texts: ConfigTextsOfFolder;
+  readonly stableTexts: ConfigTextsOfFolder;
   readonly revisions: { readonly canary: string; readonly stable: string };
   /** The canary that goes on. */
   readonly running: Release['canary'];
@@ -111,6 +114,7 @@ async function rolloutConfig(path: string | undefined, options: Options, context
     limits: { maxErrorRate: options.maxErrorRate, minRequests: options.minRequests, pickUpMs: options.poll * 2.5, blindMs: options.blind },
     clock: systemClock, report: displayRollout(context, { json: options.json === true, clock: systemClock }),
     interrupted: interrupts?.signal ?? new AbortController().signal, onInterrupt: options.onInterrupt, storeTriesMs: options.storeTimeout,
+    keepStable: isUpload(release.stable.config_key, releases.environment) ? undefined : () => uploadConfig(store, { environment: releases.environment, texts: plan.stableTexts, at: new Date(systemClock.now()) }),
   });
   if (outcome !== 'promoted') fail(outcome === 'rolled-back' || outcome === 'rollback-failed' ? 2 : 1);
 }
@@ -129,14 +133,14 @@ async function makePlan(path: string | undefined, { options, env, store, release
     if (texts === undefined) throw new AppError('not_found', 'no_canary', `the canary of ${releases.key} is gone: ${canary.config_key}. "pointsman rollback config" takes it out`);
     const local = path === undefined ? texts : await readLocalConfig(path, texts);
     if (revisionOf(local) !== revisionOf(texts)) throw new AppError('conflict', 'other_canary', `${String(path)} is not the canary that is running (${canary.config_key}): --resume without a file goes on with that one`);
-    return { stored, texts, revisions: { canary: revisionOf(texts), stable: stableRevision }, running: canary };
+    return { stored, texts, stableTexts, revisions: { canary: revisionOf(texts), stable: stableRevision }, running: canary };
   }
   if (path === undefined) throw new AppError('invalid_request', 'no_file', 'the configuration is missing: a config.yaml or a folder with one');
   const texts = await readLocalConfig(path, stableTexts);
   refuseInvalid(path, texts, env);
   if (canary !== undefined) throw alreadyRunning(canary, releases);
   if (revisionOf(texts) === stableRevision) return undefined;
-  return { stored, texts, revisions: { canary: revisionOf(texts), stable: stableRevision }, running: undefined };
+  return { stored, texts, stableTexts, revisions: { canary: revisionOf(texts), stable: stableRevision }, running: undefined };
 }
 
 /** Uploads and names the canary; the one write that two rollouts cannot both win. */

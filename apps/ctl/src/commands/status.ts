@@ -45,7 +45,7 @@ async function status(options: Options, context: CommandContext): Promise<void> 
   const known = view === undefined || 'problem' in view ? undefined : view.known;
   const wrong = (readings ?? []).filter((reading) => problemOf(reading, known) !== undefined);
   const isWell = wrong.length === 0 && !(view !== undefined && 'problem' in view);
-  context.print(options.json === true ? asJson({ view, readings, known, isWell }) : asText({ view, readings, known, columns: context.columns }));
+  context.print(options.json === true ? asJson({ view, readings, known, isWell }) : asText({ view, readings, known, key: options.key, columns: context.columns }));
   if (!isWell) context.fail(1);
 }
 
@@ -74,8 +74,8 @@ interface Shown {
   readonly known: KnownRevisions | undefined;
 }
 
-function asText({ view, readings, known, columns }: Shown & { readonly columns: number | undefined }): string {
-  const parts = [storeText(view, columns)];
+function asText({ view, readings, known, key, columns }: Shown & { readonly key: string; readonly columns: number | undefined }): string {
+  const parts = [storeText(view, key, columns)];
   if (readings !== undefined) {
     const rows = readings.map((reading) => ('problem' in reading ? [reading.replica, 'no answer', '-', '-', '-', '-', reading.problem] : [
       reading.replica, reading.isReady ? 'yes' : 'no', reading.revision === '' ? '-' : reading.revision, known === undefined ? '-' : armOf(reading.revision, known),
@@ -88,7 +88,7 @@ function asText({ view, readings, known, columns }: Shown & { readonly columns: 
   return parts.filter((part) => part !== '').join('\n\n');
 }
 
-function storeText(view: StoreView | undefined, columns: number | undefined): string {
+function storeText(view: StoreView | undefined, key: string, columns: number | undefined): string {
   if (view === undefined) return '';
   if ('problem' in view) return `Store: ${printable(view.problem)}`;
   const { release: { stable, canary, history = [] }, known } = view;
@@ -96,7 +96,7 @@ function storeText(view: StoreView | undefined, columns: number | undefined): st
     ['stable', known.stable ?? 'is not there', stable.config_key],
     ...(canary === undefined ? [] : [['canary', known.canary ?? 'is not there', `${canary.config_key}, ${String(canary.percent)} % since ${canary.started_at}, started by ${canary.started_by}`]]),
     ...(history[0] === undefined ? [] : [['previous', '', `${history[0].config_key}, until ${history[0].until}`]]),
-  ].map((row) => row.map(printable)), columns)}`;
+  ].map((row) => row.map(printable)), columns)}${stable.config_key === key ? '' : `\nedits of ${printable(key)} are not served: release.json names ${printable(stable.config_key)}`}`;
 }
 
 function modelsOf({ models }: AnsweredReading): string {

@@ -35,6 +35,7 @@ export function displayRollout({ print, printError, draw }: CommandContext, { js
 
 const HELD = {
   'waiting-for-replicas': 'waiting for replicas to take it', 'replicas-missing': 'paused, replicas are missing', blind: 'paused, no replica answers', 'both-arms-bad': 'held, both arms fail', 'few-requests': 'held for more requests',
+  stalled: 'held, requests on the canary do not end',
 } as const;
 
 function progressLine({ percent, held, watchedMs, windowMs, canary, stable, others, unknown }: RolloutProgress): string {

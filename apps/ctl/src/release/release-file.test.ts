@@ -1,6 +1,6 @@
 import { releaseSchema, type Release } from '@pointsman/schemas';
 import { expect, test } from 'vitest';
-import { folderOf, inFolder, promoted, rolledBackTo, withoutCanary } from './release-file.ts';
+import { folderOf, inFolder, isUpload, promoted, rolledBackTo, withoutCanary } from './release-file.ts';
 
 const canary = { config_key: 'prod/releases/new/config.yaml', percent: 100, started_at: '2026-11-23T10:00:00.000Z', started_by: 'ada' };
 const stable = { config_key: 'prod/config.yaml' };
@@ -17,6 +17,12 @@ test('a promoted canary is stable and what it replaced leads the history, which 
   expect(next.history).toHaveLength(50);
   expect(next.history?.[0]).toEqual({ config_key: 'prod/config.yaml', until: at.toISOString(), replaced_by: 'ada' });
   expect(releaseSchema.parse(next)).toEqual(next);
+});
+
+test('what was replaced is remembered where it was kept', () => {
+  const kept = 'prod/releases/kept/config.yaml';
+  expect(promoted({ stable, canary }, { at, by: 'ada', keptAs: kept }).history?.map(({ config_key: key }) => key)).toEqual([kept]);
+  expect([isUpload(kept, 'prod'), isUpload('prod/config.yaml', 'prod'), isUpload('releases/a/config.yaml', '')]).toEqual([true, false, true]);
 });
 
 test('a key is in the history once', () => {

@@ -53,11 +53,16 @@ export function inFolder(folder: string, name: string): string {
   return folder === '' ? name : `${folder}/${name}`;
 }
 
-/** The release once the canary has become the stable configuration. */
-export function promoted({ stable, canary, history = [] }: Release, { at, by }: { readonly at: Date; readonly by: string }): Release {
+/** Whether a key is that of an upload, which nobody changes: in `{environment}/releases/`. */
+export function isUpload(key: string, environment: string): boolean {
+  return key.startsWith(`${inFolder(environment, 'releases')}/`);
+}
+
+/** The release once the canary has become the stable configuration. `keptAs`: where what is replaced stays as it was served, when its own key may change. */
+export function promoted({ stable, canary, history = [] }: Release, { at, by, keptAs = stable.config_key }: { readonly at: Date; readonly by: string; readonly keptAs?: string | undefined }): Release {
   if (canary === undefined || canary.config_key === stable.config_key) return { stable, history };
-  const left = { config_key: stable.config_key, until: at.toISOString(), replaced_by: by };
-  return { stable: { config_key: canary.config_key }, history: [left, ...history.filter(({ config_key: key }) => key !== stable.config_key && key !== canary.config_key)].slice(0, MAX_HISTORY) };
+  const left = { config_key: keptAs, until: at.toISOString(), replaced_by: by };
+  return { stable: { config_key: canary.config_key }, history: [left, ...history.filter(({ config_key: key }) => key !== keptAs && key !== stable.config_key && key !== canary.config_key)].slice(0, MAX_HISTORY) };
 }
 
 /** The release without a canary. */

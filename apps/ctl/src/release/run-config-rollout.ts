@@ -1,6 +1,7 @@
+import { isDeepStrictEqual } from 'node:util';
 import { AppError, describeUnknown } from '@pointsman/errors';
 import { ArmTally, createRollout, type GatewayReader, type ReplicaReading, type Rollout, type RolloutLimits, type RolloutProgress } from '@pointsman/rollout';
-import type { Release } from '@pointsman/schemas';
+import { releaseSchema, type Release } from '@pointsman/schemas';
 import { backoffMs, sleep, type Clock } from '@pointsman/timing';
 import type { AuditTrail } from './audit-trail.ts';
 import { promoted, withoutCanary, type ReleaseFile, type StoredRelease } from './release-file.ts';
@@ -26,6 +27,8 @@ export interface ConfigRollout {
   readonly onInterrupt: 'rollback' | 'leave';
   /** How long a change of the release is tried while the store is away, in milliseconds. */
   readonly storeTriesMs: number;
+  /** Puts the stable configuration, as it was at the start, where nobody changes it, and resolves to its key there. Undefined when it lies at such a place. */
+  readonly keepStable: (() => Promise<string>) | undefined;
 }
 
 export type RolloutOutcome = 'promoted' | 'rolled-back' | 'rollback-failed' | 'left' | 'taken-over';
@@ -33,7 +36,7 @@ export type RolloutOutcome = 'promoted' | 'rolled-back' | 'rollback-failed' | 'l
 /** After so many looks the release is read, to see whether somebody else has changed it. */
 const LOOKS_PER_CHECK = 4;
 
-/** The canary is no longer ours: promoted, removed or replaced by somebody else. */
+/** The canary is no longer ours: promoted, removed, moved or replaced by somebody else. */
 class TakenOver extends Error {}
 
 /**
@@ -52,11 +55,8 @@ export async function runConfigRollout(rollout: ConfigRollout): Promise<RolloutO
   try {
     return await drive(rollout, engine);
   } catch (error) {
-    if (error instanceof TakenOver) {
-      report({ event: 'taken-over', detail: error.message });
-      return 'taken-over';
-    }
-    return await rollBack(rollout, engine.progress, 'error', error instanceof AppError ? error.message : describeUnknown(error));
+    if (error instanceof TakenOver) return await takenOver(rollout, engine.progress, error);
+    return await rollBack(rollout, engine, 'error', error instanceof AppError ? error.message : describeUnknown(error));
   }
 }
 
@@ -65,46 +65,62 @@ async function drive(rollout: ConfigRollout, engine: Rollout): Promise<RolloutOu
   const tally = new ArmTally(revisions);
   for (let looks = 1; ; looks += 1) {
     await sleep(intervalMs, interrupted);
-    if (interrupted.aborted) return await interrupt(rollout, engine.progress);
+    if (interrupted.aborted) return await interrupt(rollout, engine);
     const readings = await reader.read(interrupted).catch((error: unknown) => {
       if (interrupted.aborted) return undefined;
       throw error;
     });
-    if (readings === undefined) return await interrupt(rollout, engine.progress);
+    if (readings === undefined) return await interrupt(rollout, engine);
     const before = engine.progress;
     const decision = engine.observe(tally.add(readings));
     report({ event: 'sample', progress: engine.progress, unknown: unknownOf(readings) });
 
-    if (decision.action === 'rollback') return await rollBack(rollout, engine.progress, decision.reason, decision.detail);
+    if (decision.action === 'rollback') return await rollBack(rollout, engine, decision.reason, decision.detail);
     if (decision.action === 'promote') return await promote(rollout, engine.progress);
     if (decision.action === 'advance') {
       const passed: RolloutProgress = decision.raised ? engine.progress : { ...engine.progress, ...sumsOf(before) };
-      await change(rollout, (current) => ({ ...current, canary: { ...canaryOf(current), percent: decision.percent } }));
+      await change(rollout, (current) => ({ ...current, canary: { ...canaryOf(current), percent: decision.percent } }), { percents: [engine.progress.percent, decision.percent] });
       report({ event: 'stage', percent: decision.percent, raised: decision.raised, progress: passed });
       await audit.record('config.rollout.stage', { before: { percent: before.percent, ...ratesOf(before) }, after: { percent: decision.percent, revision: revisions.canary, raised: decision.raised } });
     }
-    if (looks % LOOKS_PER_CHECK === 0) await checkOwnership(rollout);
+    if (looks % LOOKS_PER_CHECK === 0) await checkOwnership(rollout, [engine.percent]);
   }
 }
 
 async function promote(rollout: ConfigRollout, progress: RolloutProgress): Promise<RolloutOutcome> {
-  const { release, revisions, actor, clock, report, audit } = rollout;
-  await change(rollout, (current) => promoted(current, { at: new Date(clock.now()), by: actor }));
+  const { release, revisions, actor, clock, report, audit, keepStable } = rollout;
+  const at = new Date(clock.now());
+  let keptAs: string | undefined;
+  await change(rollout, async (current) => {
+    if (current.stable.config_key === release.stable.config_key) keptAs ??= await keepStable?.();
+    return promoted(current, { at, by: actor, keptAs });
+  }, { percents: [progress.percent] });
   const { config_key: key } = canaryOf(release);
   await audit.record('config.rollout.promote', { before: { stable: stableOf(rollout) }, after: { stable: { config_key: key, revision: revisions.canary }, ...ratesOf(progress) } });
   report({ event: 'promoted', key, revision: revisions.canary });
   return 'promoted';
 }
 
-async function interrupt(rollout: ConfigRollout, progress: RolloutProgress): Promise<RolloutOutcome> {
-  if (rollout.onInterrupt === 'rollback') return await rollBack(rollout, progress, 'interrupted', 'stopped by its operator');
+async function interrupt(rollout: ConfigRollout, engine: Rollout): Promise<RolloutOutcome> {
+  if (rollout.onInterrupt === 'rollback') return await rollBack(rollout, engine, 'interrupted', 'stopped by its operator');
+  const { progress } = engine;
   rollout.report({ event: 'left', percent: progress.percent });
   await rollout.audit.record('config.rollout.stage', { before: { percent: progress.percent, ...ratesOf(progress) }, after: { percent: progress.percent, revision: rollout.revisions.canary, left: true } });
   return 'left';
 }
 
+/** Says that somebody else decides over the canary now. Nothing is changed. */
+async function takenOver({ report, audit, release, revisions, ...rollout }: ConfigRollout, progress: RolloutProgress, { message }: TakenOver, after: object = {}): Promise<'taken-over'> {
+  report({ event: 'taken-over', detail: message });
+  await audit.record('config.rollout.taken_over', {
+    before: { stable: stableOf({ release, revisions }), canary: { config_key: canaryOf(release).config_key, revision: revisions.canary, percent: progress.percent }, ...ratesOf(progress) },
+    after: { detail: message, changed_by: 'somebody else', watched_by: rollout.actor, ...after },
+  });
+  return 'taken-over';
+}
+
 /** Takes the canary out, whatever else is away; then waits until replicas have followed. */
-async function rollBack(rollout: ConfigRollout, progress: RolloutProgress, reason: RollbackReason, detail: string): Promise<RolloutOutcome> {
+async function rollBack(rollout: ConfigRollout, { progress, percent }: Rollout, reason: RollbackReason, detail: string): Promise<RolloutOutcome> {
   const { release, releases, revisions, clock, report, audit, reader, limits, intervalMs } = rollout;
   const startedAt = clock.monotonic();
   report({ event: 'breach', reason, detail, progress });
@@ -114,15 +130,15 @@ async function rollBack(rollout: ConfigRollout, progress: RolloutProgress, reaso
     after: { stable: stableOf(rollout), reason, detail },
   };
   try {
-    await change(rollout, withoutCanary);
+    // What was seen of the canary speaks against it at any percent; a stop of this command only ends what this command does.
+    const isSeen = reason !== 'interrupted' && reason !== 'error';
+    await change(rollout, withoutCanary, isSeen ? {} : { percents: [progress.percent, percent] });
   } catch (error) {
-    if (!(error instanceof TakenOver)) {
-      const failure = error instanceof AppError ? error.message : describeUnknown(error);
-      report({ event: 'rollback-failed', detail: failure, releaseKey: releases.key });
-      await audit.record('config.rollout.rollback', { ...row, after: { ...row.after, failed: failure } });
-      return 'rollback-failed';
-    }
-    report({ event: 'taken-over', detail: error.message });
+    if (error instanceof TakenOver) return await takenOver(rollout, progress, error, { wanted: { rollback: reason, detail } });
+    const failure = error instanceof AppError ? error.message : describeUnknown(error);
+    report({ event: 'rollback-failed', detail: failure, releaseKey: releases.key });
+    await audit.record('config.rollout.rollback', { ...row, after: { ...row.after, failed: failure } });
+    return 'rollback-failed';
   }
   report({ event: 'rolled-back', reason, detail, tookMs: clock.monotonic() - startedAt });
   await audit.record('config.rollout.rollback', row);
@@ -131,15 +147,25 @@ async function rollBack(rollout: ConfigRollout, progress: RolloutProgress, reaso
   return 'rolled-back';
 }
 
+interface Ours {
+  /** Percents that this rollout has set; another one was set by somebody else. Any by default. */
+  readonly percents?: readonly number[];
+}
+
 /** Changes the release as long as its canary is ours, trying on while the store is away. @throws TakenOver; AppError when the time is up. */
-async function change(rollout: ConfigRollout, next: (current: Release) => Release): Promise<void> {
+async function change(rollout: ConfigRollout, next: (current: Release) => Release | Promise<Release>, ours: Ours): Promise<void> {
   const { releases, clock, report, storeTriesMs } = rollout;
   const deadline = clock.monotonic() + storeTriesMs;
+  let sent: Release | undefined;
   for (let attempt = 0; ; attempt += 1) {
     try {
       const stored = await releases.read();
-      checkOurs(rollout, stored);
-      if (await releases.replace(stored, next(stored.release))) return;
+      // The store took it, and only its answer was lost.
+      if (sent !== undefined && isDeepStrictEqual(stored.release, releaseSchema.parse(sent))) return;
+      checkOurs(rollout, stored, ours);
+      sent = await next(stored.release);
+      if (await releases.replace(stored, sent)) return;
+      sent = undefined;
     } catch (error) {
       if (error instanceof TakenOver || !(error instanceof AppError) || !error.retryable || clock.monotonic() >= deadline) throw error;
       if (attempt === 0) report({ event: 'store-away', detail: error.message });
@@ -149,17 +175,18 @@ async function change(rollout: ConfigRollout, next: (current: Release) => Releas
 }
 
 /** A store that is away says nothing about whose the canary is. */
-async function checkOwnership(rollout: ConfigRollout): Promise<void> {
+async function checkOwnership(rollout: ConfigRollout, percents: readonly number[]): Promise<void> {
   const stored = await rollout.releases.read().catch(() => undefined);
-  if (stored !== undefined) checkOurs(rollout, stored);
+  if (stored !== undefined) checkOurs(rollout, stored, { percents });
 }
 
-function checkOurs({ release, releases }: ConfigRollout, { release: { canary, stable } }: StoredRelease): void {
+function checkOurs({ release, releases }: ConfigRollout, { release: { canary, stable } }: StoredRelease, { percents }: Ours): void {
   const ours = canaryOf(release);
   if (canary === undefined) throw new TakenOver(`somebody else has taken the canary out of ${releases.key}; stable is ${stable.config_key}`);
   if (canary.config_key !== ours.config_key || canary.started_at !== ours.started_at) {
     throw new TakenOver(`another rollout of ${canary.config_key}, started by ${canary.started_by} at ${canary.started_at}, has taken the place of this one`);
   }
+  if (percents?.includes(canary.percent) === false) throw new TakenOver(`somebody else has set the canary in ${releases.key} to ${String(canary.percent)} % (it was at ${percents.map(String).join(' or ')} %)`);
 }
 
 function canaryOf({ canary }: Release): NonNullable<Release['canary']> {
@@ -167,7 +194,7 @@ function canaryOf({ canary }: Release): NonNullable<Release['canary']> {
   return canary;
 }
 
-function stableOf({ release, revisions }: ConfigRollout): { readonly config_key: string; readonly revision: string } {
+function stableOf({ release, revisions }: Pick<ConfigRollout, 'release' | 'revisions'>): { readonly config_key: string; readonly revision: string } {
   // The audit log takes the value of a field called `key` for a secret.
   return { config_key: release.stable.config_key, revision: revisions.stable };
 }

@@ -26,8 +26,7 @@ export async function findGeneration(modelsDir: string, name: string, version: s
   if (!modelNameSchema.safeParse(name).success) return undefined;
   const root = join(modelsDir, name);
   const matches = (revision: string): boolean => (version === undefined ? versionOf(revision) !== undefined : isRevisionOf(version, revision));
-  const current = await readlink(join(root, 'current')).catch(() => undefined);
-  const published = /^generations\/([^/]+)$/.exec(current ?? '')?.[1];
+  const published = await linked(root, 'current');
   if (published !== undefined && matches(published)) {
     const found = await generationAt(root, published);
     if (found !== undefined) return found;
@@ -40,6 +39,21 @@ export async function findGeneration(modelsDir: string, name: string, version: s
     if (found !== undefined && (newest === undefined || found.changedAt > newest.changedAt)) newest = found;
   }
   return newest;
+}
+
+/** What served last, so that a process which begins can serve as the one before it did: what model-sync noted as `confirmed`, then what is `current`. */
+export async function findLastServed(modelsDir: string, name: string): Promise<FoundGeneration[]> {
+  if (!modelNameSchema.safeParse(name).success) return [];
+  const root = join(modelsDir, name);
+  const revisions = new Set(await Promise.all([linked(root, 'confirmed'), linked(root, 'current')]));
+  const found = await Promise.all([...revisions].map((revision) => (revision === undefined || versionOf(revision) === undefined ? undefined : generationAt(root, revision))));
+  return found.filter((generation) => generation !== undefined);
+}
+
+/** The revision that a link names; undefined for a link to anywhere else. */
+async function linked(root: string, link: string): Promise<string | undefined> {
+  const target = await readlink(join(root, link)).catch(() => undefined);
+  return /^generations\/([^/]+)$/.exec(target ?? '')?.[1];
 }
 
 async function generationAt(root: string, revision: string): Promise<(FoundGeneration & { readonly changedAt: number }) | undefined> {

@@ -136,8 +136,8 @@ test('of two generations of the wanted version the published one serves, else th
 
 test('v4 does not serve for v42, nor v4-rc1 for v4', async () => {
   await using b = await bench();
-  await b.publish('v42', 'a');
-  await b.publish('v4-rc1', 'b');
+  await b.publish('v42', 'a', { current: false });
+  await b.publish('v4-rc1', 'b', { current: false });
   await b.store.want([knn('v4')]);
   expect(servedBy(b.store, 'v4')).toBeUndefined();
 });
@@ -150,6 +150,37 @@ test('a name that is a path finds nothing', async () => {
 });
 
 describe('while the wanted version cannot serve', () => {
+  test('a gateway that has just started serves what was confirmed, and the wanted one as soon as it can', async () => {
+    await using b = await bench();
+    const confirmed = await b.publish('v1', 'a');
+    await symlink(join('generations', confirmed), join(b.modelsDir, 'knn', 'confirmed'));
+    const broken = await b.publish('v2', 'b');
+    b.bad.set(broken, new ModelRefusedError('golden_mismatch', 'It answers something else.'));
+    await b.store.want([knn('v2')]);
+    expect(servedBy(b.store, 'v2')).toBe(confirmed);
+    expect(b.store.report()).toMatchObject({ models: [{ version: 'v1', revision: confirmed }], rejected_models: [{ revision: broken }] });
+    const repaired = await b.publish('v2', 'c');
+    await b.store.refresh('SIGHUP');
+    expect(servedBy(b.store, 'v2')).toBe(repaired);
+  });
+
+  test('a gateway that has just started serves what is current while the wanted version is missing, and tries a bad one once', async () => {
+    await using b = await bench();
+    const current = await b.publish('v1', 'a');
+    const confirmed = await b.publish('v0', 'b', { current: false });
+    await symlink(join('generations', confirmed), join(b.modelsDir, 'knn', 'confirmed'));
+    b.bad.set(confirmed, new ModelRefusedError('not_onnx', 'It is garbage.'));
+    b.bad.set(current, new ModelRefusedError('no_memory', 'No room.'));
+    await b.store.want([knn('v2')]);
+    await b.store.refresh('SIGHUP');
+    expect(servedBy(b.store, 'v2')).toBeUndefined();
+    b.bad.delete(current);
+    b.clock.advance(30_000);
+    await b.store.refresh('poll');
+    expect(servedBy(b.store, 'v2')).toBe(current);
+    expect(b.events.filter((event) => event.startsWith('prepare'))).toEqual([`prepare ${confirmed}`, `prepare ${current}`, `prepare ${current}`]);
+  });
+
   test('the last good one serves on, and a refusal is told once and not tried again for a signal', async () => {
     await using b = await bench();
     const good = await b.publish('v1', 'a');

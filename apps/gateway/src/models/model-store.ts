@@ -4,7 +4,7 @@ import { ModelRefusedError, type ModelRefusal, type RouterModel } from '@pointsm
 import type { GatewayReport, ServedModel } from '@pointsman/schemas';
 import type { Logger } from '@pointsman/telemetry';
 import type { Clock } from '@pointsman/timing';
-import { findGeneration, versionOf, type FoundGeneration } from './find-generation.ts';
+import { findGeneration, findLastServed, versionOf, type FoundGeneration } from './find-generation.ts';
 import type { PrepareModel } from './model-preparation.ts';
 import { watchModels } from './watch-models.ts';
 
@@ -79,10 +79,14 @@ interface NamedModels {
   /** Wanted versions, the main one first. */
   wanted: readonly (string | undefined)[];
   readonly refused: Map<string | undefined, Refused>;
+  /** What was to serve in place of a wanted version and could not, by revision. */
+  readonly refusedInstead: Map<string, Refused>;
   lastGood: Loaded | undefined;
 }
 
 const NO_MEMORY_RETRY_MS = 30_000;
+/** Why a generation is prepared that no configuration names. */
+const INSTEAD = 'last good';
 
 /**
  * Keeps the router models that the configuration names in memory, in step with what model-sync publishes under `modelsDir`. Prepare, swap, dispose: a generation is prepared
@@ -175,7 +179,7 @@ class FollowingModelStore implements ModelStore {
   #state(name: string): NamedModels {
     let state = this.#names.get(name);
     if (state === undefined) {
-      state = { serving: new Map(), loaded: new Map(), wanted: [], refused: new Map(), lastGood: undefined };
+      state = { serving: new Map(), loaded: new Map(), wanted: [], refused: new Map(), refusedInstead: new Map(), lastGood: undefined };
       this.#names.set(name, state);
     }
     return state;
@@ -198,6 +202,7 @@ class FollowingModelStore implements ModelStore {
     for (const model of this.#wanted) {
       if (this.#closed) return;
       await this.#bring(model, reason);
+      if (!this.#closed) await this.#serveInstead(model);
     }
     this.#spare();
   }
@@ -229,6 +234,19 @@ class FollowingModelStore implements ModelStore {
     await this.#prepare(model, found, trigger);
   }
 
+  /** A process that begins while the wanted version is missing or refused serves what the one before it served. */
+  async #serveInstead(model: WantedModel): Promise<void> {
+    const state = this.#state(model.name);
+    if (state.lastGood !== undefined || !this.#wanted.includes(model)) return;
+    for (const found of await findLastServed(this.#parts.modelsDir, model.name)) {
+      const stands = (refused: Refused | undefined): boolean =>
+        refused?.revision === found.revision && refused.fingerprint === found.fingerprint && this.#parts.clock.monotonic() - refused.triedAt < refused.retryMs;
+      if (stands(state.refusedInstead.get(found.revision)) || [...state.refused.values()].some(stands)) continue;
+      await this.#prepare(model, found, INSTEAD);
+      if (state.lastGood !== undefined || this.#closed || !this.#wanted.includes(model)) return;
+    }
+  }
+
   async #prepare(model: WantedModel, found: FoundGeneration, trigger: string): Promise<void> {
     const { prepare, logger, clock } = this.#parts;
     const { revision, directory } = found;
@@ -250,10 +268,16 @@ class FollowingModelStore implements ModelStore {
       const loaded: Loaded = { revision, served, spareSince: undefined, live: new LiveValue(taken, () => this.#dispose(taken)) };
       ready = undefined;
       state.loaded.set(revision, loaded);
-      this.#serve(state, model, loaded, trigger, Math.round(clock.monotonic() - startedAt));
+      if (trigger === INSTEAD) {
+        state.lastGood = loaded;
+        logger.warn('last good model serves in place of the wanted one', { model: name, revision, model_version: model.version ?? null });
+        this.#parts.events?.applied?.(served, undefined);
+      } else {
+        this.#serve(state, model, loaded, trigger, Math.round(clock.monotonic() - startedAt));
+      }
     } catch (error) {
       if (ready !== undefined) this.#dispose(ready);
-      if (!stop.signal.aborted) this.#refuse(state, model, found, error);
+      if (!stop.signal.aborted) this.#refuse(state, model, found, error, trigger === INSTEAD);
     } finally {
       this.#preparing = undefined;
     }
@@ -276,13 +300,15 @@ class FollowingModelStore implements ModelStore {
     this.#parts.events?.applied?.(loaded.served, previous?.served);
   }
 
-  #refuse(state: NamedModels, model: WantedModel, { revision, fingerprint }: FoundGeneration, error: unknown): void {
+  #refuse(state: NamedModels, model: WantedModel, { revision, fingerprint }: FoundGeneration, error: unknown, instead: boolean): void {
     const { logger, clock, retryRefusedMs, events } = this.#parts;
     const { name, version } = model;
     const refusal = error instanceof ModelRefusedError ? error.refusal : 'failed';
     const reason = error instanceof AppError ? error.message : describeUnknown(error);
     const told: RejectedModel = { name, version: versionOf(revision) ?? version ?? '', revision, reason, at: new Date(clock.now()).toISOString() };
-    state.refused.set(version, { revision, fingerprint, triedAt: clock.monotonic(), retryMs: refusal === 'no_memory' ? Math.min(NO_MEMORY_RETRY_MS, retryRefusedMs) : retryRefusedMs, told });
+    const refused: Refused = { revision, fingerprint, triedAt: clock.monotonic(), retryMs: refusal === 'no_memory' ? Math.min(NO_MEMORY_RETRY_MS, retryRefusedMs) : retryRefusedMs, told };
+    if (instead) state.refusedInstead.set(revision, refused);
+    else state.refused.set(version, refused);
     logger.oncePerState(`model ${name} ${version ?? 'current'}`).change(`rejected ${revision} ${reason}`, 'error', 'model rejected', {
       model: name, revision, refusal, reason, serving_revision: (state.serving.get(version) ?? state.lastGood)?.revision ?? null, ...(error instanceof Error && error.cause !== undefined ? { cause: describeUnknown(error.cause) } : {}),
     });

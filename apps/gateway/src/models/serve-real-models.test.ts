@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rename, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeArtifact } from '@pointsman/model-artifacts';
 import { createLogger } from '@pointsman/telemetry';
@@ -85,4 +85,21 @@ test('real models with the real features are tested in a child, loaded and swapp
     await store.close();
   }
   expect(seen).toEqual(new Set([0.5, 0.75]));
+});
+
+test('a generation whose name or files are not what its manifest says is refused before anything of it runs', async () => {
+  await using directory = await temporaryDirectory();
+  const root = join(directory.path, 'knn');
+  await mkdir(join(root, 'generations'), { recursive: true });
+  const prepare = modelPreparation({ maxBytes: 1_000_000, expect: { featureVersion: 1, embedder: { name: 'none', sha256: '', dimensions: 0 } }, timeoutMs: 30_000, extractorModule: '/nowhere.ts' });
+  const refusal = (revision: string): Promise<unknown> => prepare(join(root, 'generations', revision), new AbortController().signal).catch((error: unknown) => error);
+  const revision = await publish(root, 'v1', { weights: [0.25, 0.5] });
+  await rename(join(root, 'generations', revision), join(root, 'generations', 'v1-000000000000'));
+  expect(await refusal('v1-000000000000')).toMatchObject({ refusal: 'manifest', message: `The directory v1-000000000000 holds ${revision}.` });
+  await rename(join(root, 'generations', 'v1-000000000000'), join(root, 'generations', revision));
+  const other = Buffer.from(HEAD, 'base64');
+  await writeFile(join(root, 'generations', revision, 'model.onnx'), other.fill(0, WEIGHTS_AT, WEIGHTS_AT + 4));
+  expect(await refusal(revision)).toMatchObject({ refusal: 'manifest', message: 'The content of "model.onnx" is not what the manifest says (SHA-256).' });
+  await writeFile(join(root, 'generations', revision, 'more'), '');
+  expect(await refusal(revision)).toMatchObject({ refusal: 'manifest', message: 'The file "more" is not in the manifest.' });
 });

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeUnknown } from '@pointsman/errors';
@@ -15,13 +16,14 @@ export interface AppliedFile {
  */
 export function createAppliedFile({ runDir, pid, logger }: { readonly runDir: string; readonly pid: number; readonly logger: Logger }): AppliedFile {
   const path = join(runDir, 'applied.json');
+  const started = ownStartTime();
   const reporter = logger.oncePerState('applied file');
   let last = Promise.resolve();
   return {
     path,
     write({ config_revision, applied_at, models, last_rejected, rejected_models }) {
       const rejected = last_rejected === undefined ? undefined : { at: last_rejected.at, revision: last_rejected.revision, reason: last_rejected.reason };
-      const text = JSON.stringify({ pid, config_revision, applied_at, models, last_rejected: rejected, rejected_models } satisfies GatewayReport);
+      const text = JSON.stringify({ pid, started, config_revision, applied_at, models, last_rejected: rejected, rejected_models } satisfies GatewayReport);
       last = last.then(async () => {
         try {
           await mkdir(runDir, { recursive: true });
@@ -35,4 +37,18 @@ export function createAppliedFile({ runDir, pid, logger }: { readonly runDir: st
       return last;
     },
   };
+}
+
+/**
+ * When this process started, in clock ticks since boot (field 22 of /proc/self/stat, see proc_pid_stat(5)): with the process id it names this process and no later one.
+ * Undefined where there is no /proc.
+ */
+function ownStartTime(): string | undefined {
+  try {
+    const stat = readFileSync('/proc/self/stat', 'utf8');
+    // The second field is the program's name, which may hold spaces and parentheses.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
 }

@@ -12,6 +12,8 @@ export const servedModelSchema = z.object({ name: z.string(), version: z.string(
 export const gatewayReportSchema = z.object({
   /** Only in `applied.json`: the process that wrote it. A file of a process that is gone says nothing. */
   pid: z.number().int().positive().optional(),
+  /** Only in `applied.json`: when that process started, field 22 of `/proc/<pid>/stat`. Absent where there is no /proc. */
+  started: z.string().optional(),
   config_revision: z.string().nullable(),
   applied_at: z.string().nullable(),
   models: z.array(servedModelSchema),

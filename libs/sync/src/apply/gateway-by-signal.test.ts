@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { temporaryDirectory } from '@pointsman/testing';
 import { expect, test } from 'vitest';
@@ -56,6 +56,36 @@ test.each(['0', '1', '-1', '-4711', '+2', '2 3', '0x10', '1e3', '', 'gateway', '
   expect(await door.nudge(never)).toBe(false);
   expect(await door.report(never)).toBeUndefined();
   expect(killed).toEqual([]);
+});
+
+test('a process that got the number of a gateway that was killed is neither asked nor signalled', async () => {
+  await using directory = await temporaryDirectory();
+  const runDir = directory.path;
+  const child = await startListener();
+  const write = async (started: string): Promise<void> => {
+    await writeFile(join(runDir, 'gateway.pid'), `${String(child.pid)}\n`);
+    await writeFile(join(runDir, 'applied.json'), JSON.stringify({ ...REPORT, pid: child.pid, started }));
+  };
+  const sent: unknown[] = [];
+  const kill = (pid: number, name: NodeJS.Signals | 0): unknown => (name === 0 ? process.kill(pid, 0) : sent.push(name));
+  const door = gatewayBySignal({ runDir, signal: 'SIGHUP', kill });
+  try {
+    const stat = await readFile(`/proc/${String(child.pid)}/stat`, 'utf8');
+    const own = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+    await write('7');
+    expect(await door.report(never)).toBeUndefined();
+    expect(door.absence).toContain('is another one by now');
+    expect(await door.nudge(never)).toBe(false);
+    expect(sent).toEqual([]);
+    expect(await gatewayBySignal({ runDir, signal: 'SIGHUP', kill, procDir: join(runDir, 'none') }).report(never), 'without /proc').toMatchObject({ config_revision: 'r1' });
+    await write(own);
+    expect(await door.report(never)).toMatchObject({ config_revision: 'r1' });
+    expect(await door.nudge(never)).toBe(true);
+    expect(sent).toEqual(['SIGHUP']);
+  } finally {
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
 });
 
 test('a gateway of another user is alive, and a nudge that is not allowed says what to do', async () => {
