@@ -19,6 +19,8 @@ export interface ConfigSourceOptions {
   readonly onRead?: ObjectCacheOptions['onRead'];
   /** Longest time of one question to the store; default 10,000. */
   readonly readTimeoutMs?: number;
+  /** Told in every pass which key is the stable configuration: `release.json` may name another one than `configKey`. */
+  readonly onStable?: (key: string) => void;
 }
 
 /** What should be published, and the bytes of it. */
@@ -35,13 +37,16 @@ export interface ConfigSource {
   readonly canaryRuns: boolean;
   /** Whether what `head` found is the canary. */
   readonly isCanary: boolean;
+  /** Of which rollout. */
+  readonly rollout: string | undefined;
 }
 
-export function createConfigSource({ store, configKey, podName, livePods, onRead = () => () => undefined, readTimeoutMs = 10_000 }: ConfigSourceOptions): ConfigSource {
+export function createConfigSource({ store, configKey, podName, livePods, onRead = () => () => undefined, readTimeoutMs = 10_000, onStable = () => undefined }: ConfigSourceOptions): ConfigSource {
   const cache = new ObjectCache({ store, onRead, readTimeoutMs });
   const releaseKey = posix.join(posix.dirname(configKey), 'release.json');
   let wanted: ConfigObjects | undefined;
   let isCanary = false;
+  let rollout: string | undefined;
   let canaryRuns = false;
   let rejectedCanary: Rejection | undefined;
 
@@ -49,7 +54,9 @@ export function createConfigSource({ store, configKey, podName, livePods, onRead
     if (livePods === undefined) return false;
     // Who has just joined sees a list that is not complete yet: with ten pods starting at once the first would all be "the only one".
     if (live?.isNew === true && canary.percent < 100) return false;
-    return isCanaryPod({ pod: podName, live: live?.pods, percent: canary.percent, seed: `${canary.config_key}\n${canary.started_at}` });
+    const seed = rolloutOf(canary);
+    const serving = new Set([...live?.canaries ?? []].filter(([, rollout]) => rollout === seed).map(([pod]) => pod));
+    return isCanaryPod({ pod: podName, live: live?.pods, serving, percent: canary.percent, seed });
   }
 
   /** The canary, unless it cannot be served: then `rejectedCanary` says why. */
@@ -77,16 +84,21 @@ export function createConfigSource({ store, configKey, podName, livePods, onRead
     get isCanary() {
       return isCanary;
     },
+    get rollout() {
+      return rollout;
+    },
     async head(signal) {
       cache.beginPass();
       const [releaseText, live] = await Promise.all([cache.read(releaseKey, signal), livePods?.(signal)]);
       const release = readRelease(releaseText, configKey);
       const { canary } = release;
+      onStable(release.stable.config_key);
       canaryRuns = canary !== undefined && canary.percent > 0;
       const isChosen = canary !== undefined && shouldServe(canary, live);
       if (!isChosen) rejectedCanary = undefined;
       const found = isChosen ? await tryCanary(canary.config_key, signal) : undefined;
       isCanary = found !== undefined;
+      rollout = found === undefined || canary === undefined ? undefined : rolloutOf(canary);
       wanted = found ?? await readConfigObjects(cache, release.stable.config_key, signal);
       return wanted.revision;
     },
@@ -111,4 +123,9 @@ export function createConfigSource({ store, configKey, podName, livePods, onRead
       if (isCanary && rejection !== undefined && rejection.revision === wanted?.revision) rejectedCanary = rejection;
     },
   };
+}
+
+/** Tells one rollout from the next one of the same key. */
+function rolloutOf({ config_key: key, started_at: startedAt }: NonNullable<Release['canary']>): string {
+  return `${key}\n${startedAt}`;
 }

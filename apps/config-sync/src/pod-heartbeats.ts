@@ -1,15 +1,20 @@
 import type { RedisConnection } from '@pointsman/redis';
 import type { Clock } from '@pointsman/timing';
+import { z } from 'zod';
 
 /** What a pod tells the others and `pointsman status`. */
 export interface PodStatus {
   readonly pod: string;
   readonly revision: string | null;
   readonly canary: boolean;
+  /** Which rollout that canary is of. */
+  readonly rollout?: string | undefined;
 }
 
 export interface LivePods {
   readonly pods: readonly string[];
+  /** What rollout those who serve a canary serve, by pod. */
+  readonly canaries: ReadonlyMap<string, string>;
   /** Nobody had heard of this pod before: the list may lack pods that start at the same moment. */
   readonly isNew: boolean;
 }
@@ -37,7 +42,7 @@ const MOST_PODS = 10_000;
 
 /**
  * KEYS: sorted set of pods by the time they were last heard of, hash of what each one said. ARGV: pod, silent after (ms), status (JSON object), most pods.
- * Time is Redis' own: pods' clocks may be apart. Returns whether the pod is new (1, 0) and the names of those alive.
+ * Time is Redis' own: pods' clocks may be apart. Returns whether the pod is new (1, 0), the names of those alive, and what they said.
  */
 const BEAT_SCRIPT = `
 local t = redis.call('TIME')
@@ -57,7 +62,7 @@ end
 redis.call('HSET', KEYS[2], ARGV[1], string.sub(ARGV[3], 1, -2) .. ',"at":' .. stamp .. '}')
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
-return {isNew, redis.call('ZRANGE', KEYS[1], 0, -1)}
+return {isNew, redis.call('ZRANGE', KEYS[1], 0, -1), redis.call('HVALS', KEYS[2])}
 `;
 
 /** Keys of one environment: pods by the time (ms since 1970, Redis' clock) they were last heard of, and their `PodStatus` with that time as `at`, JSON. Same hash slot. */
@@ -74,7 +79,7 @@ export function createPodHeartbeats({ redis, configKey, podName, silentAfterMs, 
         if (first) await redis.whenReady(AbortSignal.any([signal, AbortSignal.timeout(connectWithinMs)]));
         const reply = await redis.call('EVAL', BEAT_SCRIPT, '2', pods, statuses, podName, String(Math.round(silentAfterMs)), JSON.stringify(status), String(MOST_PODS));
         if (!Array.isArray(reply) || !Array.isArray(reply[1])) return undefined;
-        return { isNew: reply[0] === 1, pods: reply[1].filter((name): name is string => typeof name === 'string') };
+        return { isNew: reply[0] === 1, pods: reply[1].filter((name): name is string => typeof name === 'string'), canaries: canariesOf(reply[2]) };
       } catch {
         // Away, or refusing: the connection logs its own state; without a list the pod decides by its name alone.
         return undefined;
@@ -86,6 +91,22 @@ export function createPodHeartbeats({ redis, configKey, podName, silentAfterMs, 
       await Promise.allSettled([redis.call('ZREM', pods, podName), redis.call('HDEL', statuses, podName)]);
     },
   };
+}
+
+const saidSchema = z.object({ pod: z.string(), canary: z.literal(true), rollout: z.string() });
+
+/** Pods of another version say less; what is no status at all says nothing. */
+function canariesOf(said: unknown): ReadonlyMap<string, string> {
+  const canaries = new Map<string, string>();
+  for (const text of Array.isArray(said) ? said : []) {
+    try {
+      const { success, data } = saidSchema.safeParse(JSON.parse(String(text)));
+      if (success) canaries.set(data.pod, data.rollout);
+    } catch {
+      // Somebody else's.
+    }
+  }
+  return canaries;
 }
 
 /**

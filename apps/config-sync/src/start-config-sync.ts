@@ -4,7 +4,7 @@ import { ObjectStoreError, openObjectStore, type ObjectStore } from '@pointsman/
 import { connectRedis, type RedisConnection } from '@pointsman/redis';
 import { startHealthServer } from '@pointsman/service';
 import {
-  createSync, createSyncReporter, ensureServed, gatewayByHttp, gatewayBySignal, publishedRevision, removeLeftovers, runSyncLoop,
+  consumerOf, createSync, createSyncReporter, ensureServed, gatewayByHttp, gatewayBySignal, publishedRevision, removeLeftovers, runSyncLoop,
   type GatewayDoor, type SyncPassContext,
 } from '@pointsman/sync';
 import { attribute, metric, type Logger, type Telemetry } from '@pointsman/telemetry';
@@ -28,8 +28,9 @@ const MAX_READ_TIMEOUT_MS = 10_000;
 const MIN_READ_TIMEOUT_MS = 1_000;
 /** No pass lasts so long: what is older was left by a process that was killed. */
 const LEFTOVER_AGE_MS = 600_000;
-/** A pod is gone after so many intervals of silence. */
+/** A pod is gone after so many intervals of silence, and not before so long: a pass that waits for a slow store is silence too. */
 const SILENT_INTERVALS = 3;
+const MIN_SILENCE_MS = 30_000;
 
 export interface RunningConfigSync {
   /** Of the health server. */
@@ -48,20 +49,24 @@ export async function startConfigSync(settings: ConfigSyncSettings, telemetry: T
   await telemetry.librariesTraced;
   const store = await openConfigStore(settings);
   const redis = settings.redisUrl === undefined ? undefined : connectHeartbeats(settings.redisUrl, telemetry);
-  const heartbeats = redis === undefined ? undefined : createPodHeartbeats({ redis, configKey: settings.configKey, podName: settings.podName, silentAfterMs: SILENT_INTERVALS * settings.intervalMs });
+  const heartbeats = redis === undefined ? undefined : createPodHeartbeats({ redis, configKey: settings.configKey, podName: settings.podName, silentAfterMs: silentAfterMs(settings) });
   const reporter = await createSyncReporter({ app: 'config-sync', telemetry, clock: systemClock, published, isStoreFailure });
   const door = openDoor(settings);
+  const stable = logger.oncePerState('stable configuration');
   const verify = createVerifyConfig();
   let context: SyncPassContext | undefined;
   const log = (): Logger => context?.logger ?? logger;
 
   const livePods = rememberLivePods(heartbeats, {
-    status: async () => ({ pod: settings.podName, revision: await published() ?? null, canary: source.isCanary }),
-    rememberMs: SILENT_INTERVALS * settings.intervalMs, clock: systemClock,
+    status: async () => ({ pod: settings.podName, revision: await published() ?? null, canary: source.isCanary, rollout: source.rollout }),
+    rememberMs: silentAfterMs(settings), clock: systemClock,
   });
   const source: ConfigSource = createConfigSource({
     store, configKey: settings.configKey, podName: settings.podName, livePods, readTimeoutMs: readTimeoutMs(settings),
     onRead: (key) => reportRead(key, context, logger),
+    onStable: (key) => stable.change(key, key === settings.configKey ? 'debug' : 'warn', key === settings.configKey
+      ? 'the stable configuration is S3_KEY'
+      : 'release.json names another stable configuration than S3_KEY: what is uploaded to S3_KEY is not served until release.json names it again or is removed', { stable: key, s3_key: settings.configKey }),
   });
   const sync = createSync({
     root,
@@ -75,6 +80,7 @@ export async function startConfigSync(settings: ConfigSyncSettings, telemetry: T
         await placeLinks(root, (file, aside) => log().warn('a file of before config-sync was kept under another name', { file, aside }));
         await ensureConfigServed(door, { revision, context }, passSignal);
       },
+      consumer: (passSignal) => consumerOf(door, passSignal),
     },
   });
 
@@ -112,6 +118,10 @@ export async function startConfigSync(settings: ConfigSyncSettings, telemetry: T
 /** The store with few tries per question: the loop comes round again, and says meanwhile that the store is away. */
 export function openConfigStore({ storeUrl, storeEndpoint }: ConfigSyncSettings): Promise<ObjectStore> {
   return openObjectStore(storeUrl, { maxAttempts: 2, ...(storeEndpoint === undefined ? {} : { endpoint: storeEndpoint }) });
+}
+
+function silentAfterMs({ intervalMs }: ConfigSyncSettings): number {
+  return Math.max(MIN_SILENCE_MS, SILENT_INTERVALS * intervalMs);
 }
 
 /** Longest time of one question to the store. A few kilobytes that take longer will not come, and the next pass asks again. */

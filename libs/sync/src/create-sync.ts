@@ -34,6 +34,8 @@ export interface Sync {
 export function createSync({ root, steps, keepGenerations = 3, onStep = () => undefined }: SyncOptions): Sync {
   // Bad content does not improve by downloading it again.
   let rejected: Rejection | undefined;
+  /** Who refused it; undefined when it was found to be bad here. */
+  let rejectedBy: string | undefined;
 
   /** Resolves when the consumer serves it; where there is none, at once. */
   async function ensureApplied(revision: string, signal: AbortSignal): Promise<void> {
@@ -56,6 +58,7 @@ export function createSync({ root, steps, keepGenerations = 3, onStep = () => un
   /** The consumer refuses what `current` points to: back to what it last confirmed, if there is such a thing. */
   async function giveWay(error: RejectedRevisionError, signal: AbortSignal): Promise<SyncResult> {
     rejected = { revision: error.revision, reason: error.message };
+    rejectedBy = await steps.consumer?.(signal);
     const confirmed = await confirmedRevision(root);
     if (confirmed === undefined || confirmed === error.revision) return { outcome: 'rejected', revision: error.revision, serving: await publishedRevision(root) };
     await pointTo(root, confirmed);
@@ -76,10 +79,19 @@ export function createSync({ root, steps, keepGenerations = 3, onStep = () => un
   }
 
   async function keepRejected(published: string | undefined, { revision, reason }: Rejection, signal: AbortSignal): Promise<SyncResult> {
+    if (rejected?.revision !== revision) rejectedBy = undefined;
     rejected = { revision, reason };
     // What is published may be unapplied still: a gateway that restarted meanwhile.
     if (published !== undefined) await keepApplied(published, signal);
     return { outcome: 'rejected', revision, serving: published };
+  }
+
+  /** Bad is bad; but what a consumer refused may suit the one that runs now: it was restarted with another environment, or is a newer version. */
+  async function isStillRejected(revision: string, signal: AbortSignal): Promise<boolean> {
+    if (revision !== rejected?.revision) return false;
+    if (rejectedBy === undefined) return true;
+    const now = await steps.consumer?.(signal);
+    return now === undefined || now === rejectedBy;
   }
 
   async function pass(signal: AbortSignal): Promise<SyncResult> {
@@ -93,7 +105,7 @@ export function createSync({ root, steps, keepGenerations = 3, onStep = () => un
     await onStep('head');
     const published = await publishedRevision(root);
     if (wanted === published) return applyOrGiveWay(wanted, () => Promise.resolve({ outcome: 'unchanged', revision: wanted, serving: wanted }), signal);
-    if (wanted === rejected?.revision) return keepRejected(published, rejected, signal);
+    if (rejected !== undefined && await isStillRejected(wanted, signal)) return keepRejected(published, rejected, signal);
     const staging = await createStagingDirectory(root);
     try {
       const fetched = await steps.fetch(wanted, staging, signal);

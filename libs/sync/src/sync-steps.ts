@@ -11,6 +11,8 @@ export interface SyncSteps {
    * Absent where there is no consumer to ask (an init container): what is published then counts as not confirmed.
    */
   ensureApplied?(revision: string, signal: AbortSignal): Promise<void>;
+  /** Names the running consumer: another name after it was restarted. What one consumer refused, its successor is asked again; undefined when it cannot be told. */
+  consumer?(signal: AbortSignal): Promise<string | undefined>;
 }
 
 export interface SyncResult {

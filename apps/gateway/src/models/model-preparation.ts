@@ -1,6 +1,5 @@
 import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { ArtifactRejectedError, verifyArtifactDirectory } from '@pointsman/model-artifacts';
 import { HEAD_FILE, loadRouterModel, ModelRefusedError, requireFreeMemory, selfTestArtifact, type LoadRouterModelOptions, type RouterModel } from '@pointsman/routing';
 import { versionOf } from './find-generation.ts';
 
@@ -26,7 +25,7 @@ const CHILD_BASE_BYTES = 512 * 1024 * 1024;
 const COPIES = 2;
 
 /**
- * The way to a model that may serve: room in memory, every file as the manifest that names the directory says, self-test in a child, load with one run. Every step throws `ModelRefusedError` with its reason and leaves nothing behind.
+ * The way to a model that may serve: room in memory, every file as the manifest that names the directory says and a self-test, both in a child, load with one run. Every step throws `ModelRefusedError` with its reason and leaves nothing behind.
  */
 export function modelPreparation({ maxBytes, expect, timeoutMs, extractorOptions, extractorModule }: ModelPreparationSettings): PrepareModel {
   return async (directory, signal) => {
@@ -35,8 +34,9 @@ export function modelPreparation({ maxBytes, expect, timeoutMs, extractorOptions
     });
     if (size > maxBytes) throw new ModelRefusedError('too_large', `The model has ${size} bytes; ${maxBytes} are allowed.`);
     await requireFreeMemory(size);
-    await requireIntact(directory, signal);
-    await selfTestArtifact(directory, { maxBytes, memoryLimitBytes: COPIES * size + CHILD_BASE_BYTES, timeoutMs, signal, extractorOptions, extractorModule });
+    const revision = basename(directory);
+    const intact = { name: basename(join(directory, '..', '..')), version: versionOf(revision) ?? '', revision };
+    await selfTestArtifact(directory, { intact, maxBytes, memoryLimitBytes: COPIES * size + CHILD_BASE_BYTES, timeoutMs, signal, extractorOptions, extractorModule });
     // The child is gone; what it had is free again unless somebody else took it.
     await requireFreeMemory(size);
     const deadline = AbortSignal.timeout(timeoutMs);
@@ -44,19 +44,4 @@ export function modelPreparation({ maxBytes, expect, timeoutMs, extractorOptions
       throw deadline.aborted && !signal.aborted ? new ModelRefusedError('timeout', `The model did not load within ${timeoutMs / 1000} s.`, error) : error;
     });
   };
-}
-
-/**
- * Proves that `{name}/generations/{version}-{digest}` holds what it is named after: whoever checked the signature checked that digest, and a file that was changed or damaged
- * since must not serve. Files are read as streams, off the loop.
- */
-async function requireIntact(directory: string, signal: AbortSignal): Promise<void> {
-  const revision = basename(directory);
-  try {
-    const expect = { name: basename(join(directory, '..', '..')), version: versionOf(revision) ?? '' };
-    const verified = await verifyArtifactDirectory(directory, { expect, publicKeys: [], mode: 'off', maxBytes: Infinity, signal });
-    if (verified.revision !== revision) throw new ModelRefusedError('manifest', `The directory ${revision} holds ${verified.revision}.`);
-  } catch (error) {
-    throw error instanceof ArtifactRejectedError ? new ModelRefusedError('manifest', error.message, error) : error;
-  }
 }

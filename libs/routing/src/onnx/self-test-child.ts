@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
 import { describeUnknown } from '@pointsman/errors';
+import { ArtifactRejectedError, verifyArtifactDirectory } from '@pointsman/model-artifacts';
 import type { ModelManifest } from '@pointsman/schemas';
 import { createVerifierExtractor, VERIFIER_STRATEGY } from '../compound/verifier-extractor.ts';
 import type { FeatureExtractor } from '../features/prompt-features.ts';
@@ -15,11 +16,12 @@ import { ModelRefusedError } from './model-refused-error.ts';
 import { HEAD_OPERATORS, TRANSFORMER_OPERATORS } from './operators.ts';
 import { CAUSAL_LM_STRATEGY, readCausalLm } from './read-causal-lm.ts';
 import { readArtifact } from './read-artifact.ts';
-import { VERDICT_DESCRIPTOR, type SelfTestFigures, type SelfTestRequest, type SelfTestVerdict } from './self-test-messages.ts';
+import { VERDICT_DESCRIPTOR, type ExpectedArtifact, type SelfTestFigures, type SelfTestRequest, type SelfTestVerdict } from './self-test-messages.ts';
 import { blankFeatures, warmUp } from './warm-up.ts';
 
 /** The child of `selfTestArtifact`: does with an artifact what the gateway would do, where a crash hurts nobody. It is killed once it has answered. */
-async function test({ directory, maxBytes, extractorModule, extractorOptions }: SelfTestRequest): Promise<SelfTestFigures> {
+async function test({ directory, maxBytes, intact, extractorModule, extractorOptions }: SelfTestRequest): Promise<SelfTestFigures> {
+  if (intact !== undefined) await requireIntact(directory, intact);
   const { manifest, headPath } = await readArtifact(directory);
   if (manifest.strategy === CAUSAL_LM_STRATEGY) return testCausalLm({ directory, manifest, headPath, maxBytes });
   const facts = inspectModel(headPath, { maxBytes, operators: HEAD_OPERATORS });
@@ -33,6 +35,20 @@ async function test({ directory, maxBytes, extractorModule, extractorOptions }: 
   const runMs = await warmUp(session, blankFeatures(facts));
   const worstDifference = await checkGolden({ manifest, extractor, session });
   return { fileBytes: facts.fileBytes, weightBytes: facts.weightBytes, loadMs, runMs, worstDifference, peakBytes: process.resourceUsage().maxRSS * 1024 };
+}
+
+/**
+ * Proves that a directory holds what it is named after: whoever checked the signature checked that digest, and a file that was changed or damaged since must not serve.
+ * @throws ModelRefusedError `manifest`, `unreadable`
+ */
+async function requireIntact(directory: string, { name, version, revision }: ExpectedArtifact): Promise<void> {
+  try {
+    const verified = await verifyArtifactDirectory(directory, { expect: { name, version }, publicKeys: [], mode: 'off', maxBytes: Infinity });
+    if (verified.revision !== revision) throw new ModelRefusedError('manifest', `The directory ${revision} holds ${verified.revision}.`);
+  } catch (error) {
+    if (error instanceof ModelRefusedError) throw error;
+    throw error instanceof ArtifactRejectedError ? new ModelRefusedError('manifest', error.message, error) : new ModelRefusedError('unreadable', `The files of the model cannot be read: ${describeUnknown(error)}`, error);
+  }
 }
 
 interface CausalLmTest {

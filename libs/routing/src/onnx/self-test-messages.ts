@@ -1,9 +1,19 @@
 import type { ToldRefusal } from './head-messages.ts';
 
+/** What a directory of a published generation is named after. */
+export interface ExpectedArtifact {
+  readonly name: string;
+  readonly version: string;
+  /** `{version}-{first 12 digits of the manifest's digest}`. */
+  readonly revision: string;
+}
+
 /** What the child is asked, one line of JSON on its standard input. */
 export interface SelfTestRequest {
   readonly directory: string;
   readonly maxBytes: number;
+  /** Of what the directory must hold to the last byte, by the digests of its manifest; absent: not checked. */
+  readonly intact?: ExpectedArtifact | undefined;
   /** URL of the module with `createFeatureExtractor`, and what it is called with beside the embedder's name. */
   readonly extractorModule: string;
   readonly extractorOptions: Readonly<Record<string, unknown>>;

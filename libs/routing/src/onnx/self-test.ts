@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { describeUnknown } from '@pointsman/errors';
 import { isModelRefusal, ModelRefusedError } from './model-refused-error.ts';
 import { residentBytes } from './resident-memory.ts';
-import { VERDICT_DESCRIPTOR, type SelfTestFigures, type SelfTestRequest } from './self-test-messages.ts';
+import { VERDICT_DESCRIPTOR, type ExpectedArtifact, type SelfTestFigures, type SelfTestRequest } from './self-test-messages.ts';
 
 export interface SelfTestOptions {
   /** Of the head's file, bytes. */
@@ -15,6 +15,8 @@ export interface SelfTestOptions {
   /** Most memory that the child may have, all of it counted (Node and onnxruntime alone take about 150 MB). */
   readonly memoryLimitBytes: number;
   readonly timeoutMs: number;
+  /** Every file is held to the manifest's digests before it is opened; a large head takes a second of processor time, which is the child's. */
+  readonly intact?: ExpectedArtifact | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Given to `createFeatureExtractor` beside the embedder's name: directories of embedder files. */
   readonly extractorOptions?: Readonly<Record<string, unknown>> | undefined;
@@ -35,7 +37,7 @@ const KEPT_STDERR_BYTES = 2 * 1024;
  * @throws ModelRefusedError with the reason; the signal's reason when it was stopped
  */
 export async function selfTestArtifact(directory: string, options: SelfTestOptions): Promise<SelfTestFigures> {
-  const { signal, timeoutMs, memoryLimitBytes, maxBytes, extractorOptions = {}, extractorModule = besideThis('../features/create-feature-extractor').href } = options;
+  const { signal, timeoutMs, memoryLimitBytes, maxBytes, intact, extractorOptions = {}, extractorModule = besideThis('../features/create-feature-extractor').href } = options;
   signal?.throwIfAborted();
   const child = spawn(process.execPath, [options.entry ?? fileURLToPath(besideThis('./self-test-child'))], {
     stdio: ['pipe', 'ignore', 'pipe', 'pipe'], cwd: '/', env: { PATH: `${dirname(process.execPath)}${delimiter}/usr/bin${delimiter}/bin` },
@@ -46,7 +48,7 @@ export async function selfTestArtifact(directory: string, options: SelfTestOptio
   const stop = new AbortController();
   try {
     lowerChild(child);
-    const request: SelfTestRequest = { directory, maxBytes, extractorModule, extractorOptions };
+    const request: SelfTestRequest = { directory, maxBytes, intact, extractorModule, extractorOptions };
     // A child that is gone before it has read its question says why by its end, not by a broken pipe here.
     child.stdin?.on('error', () => undefined);
     child.stdin?.write(`${JSON.stringify(request)}\n`);
@@ -73,7 +75,7 @@ function besideThis(path: string): URL {
 function lowerChild({ pid }: ChildProcess): void {
   if (pid === undefined) return;
   try {
-    setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
+    setPriority(pid, constants.priority.PRIORITY_LOW);
   } catch {
     // It has ended already, or the system forbids it: the test is as good at a normal priority.
   }

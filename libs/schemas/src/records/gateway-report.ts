@@ -6,13 +6,13 @@ const rejectionSchema = z.object({ at: z.string(), revision: z.string(), reason:
 export const servedModelSchema = z.object({ name: z.string(), version: z.string(), revision: z.string(), applied_at: z.string() });
 
 /**
- * What a gateway says it serves: the body of `GET /health/config` and `POST /config/reload`, and (with `pid`) of `RUN_DIR/applied.json`.
+ * What a gateway says it serves: the body of `GET /health/config` and `POST /config/reload`, and of `RUN_DIR/applied.json`.
  * Tolerant: sidecars and gateways of different versions share a pod during an update.
  */
 export const gatewayReportSchema = z.object({
-  /** Only in `applied.json`: the process that wrote it. A file of a process that is gone says nothing. */
+  /** The process that says it, by its number in its own container. A file of a process that is gone says nothing. */
   pid: z.number().int().positive().optional(),
-  /** Only in `applied.json`: when that process started, field 22 of `/proc/<pid>/stat`. Absent where there is no /proc. */
+  /** When that process started, field 22 of `/proc/<pid>/stat`. Absent where there is no /proc. */
   started: z.string().optional(),
   config_revision: z.string().nullable(),
   applied_at: z.string().nullable(),

@@ -9,3 +9,10 @@ export interface GatewayDoor {
   /** After a `report` of undefined or a `nudge` of false: why, in words that say what to look at. */
   readonly absence?: string | undefined;
 }
+
+/** Names the gateway process behind a door, for as long as it lives; undefined when none runs, it cannot be asked, or it does not say (an older version). */
+export async function consumerOf(door: GatewayDoor, signal: AbortSignal): Promise<string | undefined> {
+  const report = await door.report(signal).catch(() => undefined);
+  signal.throwIfAborted();
+  return report?.pid === undefined ? undefined : `${String(report.pid)}/${report.started ?? ''}`;
+}
