@@ -152,7 +152,7 @@ test('the release names the stable configuration, published as config.yaml whate
 });
 
 test('a canary file that includes the stable one is refused, since the names would collide', async () => {
-  await using store = await bench({ livePods: () => Promise.resolve({ pods: ['pod-1'], isNew: false }) });
+  await using store = await bench({ livePods: () => Promise.resolve({ pods: ['pod-1'], isNew: false, canaries: new Map() }) });
   await store.put('prod/config.yaml', config('a'));
   await store.put('prod/canary.yaml', `include: [config.yaml]\n`);
   await store.put('prod/release.json', canary(100));
@@ -163,7 +163,7 @@ test('a canary file that includes the stable one is refused, since the names wou
 });
 
 test('a canary that is rejected gives way to stable, which the pod follows, and says so until the canary changes', async () => {
-  await using store = await bench({ livePods: () => Promise.resolve({ pods: ['pod-1'], isNew: false }) });
+  await using store = await bench({ livePods: () => Promise.resolve({ pods: ['pod-1'], isNew: false, canaries: new Map() }) });
   await store.put('prod/config.yaml', config('stable'));
   await store.put('prod/canary.yaml', 'model_list: nonsense\n');
   await store.put('prod/release.json', canary(10));
@@ -185,7 +185,7 @@ test('a canary that is rejected gives way to stable, which the pod follows, and 
 });
 
 test('a pod that has just joined serves stable until it knows the others, and at 100 percent the canary at once', async () => {
-  await using store = await bench({ livePods: () => Promise.resolve({ pods: ['pod-1'], isNew: true }) });
+  await using store = await bench({ livePods: () => Promise.resolve({ pods: ['pod-1'], isNew: true, canaries: new Map() }) });
   await store.put('prod/config.yaml', config('stable'));
   await store.put('prod/canary.yaml', config('canary'));
   for (const [percent, expected] of [[99, false], [100, true]] as const) {

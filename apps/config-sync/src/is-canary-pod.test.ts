@@ -45,6 +45,20 @@ test('a pod that the list does not hold counts itself', () => {
   expect([...live, 'new'].filter((pod) => isCanaryPod({ pod, live: pod === 'new' ? live : [...live, 'new'], percent: 40, seed: 'seed' }))).toHaveLength(2);
 });
 
+test('pods that join or leave do not move the canary: those that serve it go on, as many as the percentage says', () => {
+  const [seed, percent] = ['seed', 20];
+  let live = pods(10);
+  let serving = new Set(live.filter((pod) => isCanaryPod({ pod, live, percent, seed })));
+  expect(serving.size).toBe(2);
+  for (const count of [11, 40, 12, 60, 10]) {
+    live = [...live.filter((pod) => serving.has(pod)), ...pods(200).slice(count, 2 * count - serving.size)];
+    const now = new Set(live.filter((pod) => isCanaryPod({ pod, live, serving, percent, seed })));
+    expect(now.size).toBe(Math.round(count / 5));
+    expect([...(now.size < serving.size ? now : serving)].every((pod) => serving.has(pod) && now.has(pod))).toBe(true);
+    serving = now;
+  }
+});
+
 test('a percentage that is no number takes nobody', () => {
   expect(chosen(pods(3), Number.NaN)).toEqual([]);
 });

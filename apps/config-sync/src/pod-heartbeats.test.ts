@@ -28,13 +28,13 @@ const status = (pod: string) => ({ pod, revision: 'r1', canary: false });
 const { pods: podsKey, statuses: statusesKey } = heartbeatKeys('prod/config.yaml');
 
 test('pods see each other, know whether they are new, and tell what they serve by the time of Redis', async () => {
-  expect(await heartbeats('a').beat(status('a'), never)).toEqual({ isNew: true, pods: ['a'] });
-  expect(await heartbeats('b').beat({ pod: 'b', revision: null, canary: true }, never)).toEqual({ isNew: true, pods: ['a', 'b'] });
+  expect(await heartbeats('a').beat(status('a'), never)).toEqual({ isNew: true, pods: ['a'], canaries: new Map() });
+  expect(await heartbeats('b').beat({ pod: 'b', revision: null, canary: true, rollout: 'r' }, never)).toEqual({ isNew: true, pods: ['a', 'b'], canaries: new Map([['b', 'r']]) });
   const again = await heartbeats('a').beat(status('a'), never);
   expect(again?.isNew).toBe(false);
   expect(again?.pods.toSorted()).toEqual(['a', 'b']);
   const told: unknown = JSON.parse(String(await server.command('HGET', statusesKey, 'b')));
-  expect(told).toEqual({ pod: 'b', revision: null, canary: true, at: Number(await server.command('ZSCORE', podsKey, 'b')) });
+  expect(told).toEqual({ pod: 'b', revision: null, canary: true, rollout: 'r', at: Number(await server.command('ZSCORE', podsKey, 'b')) });
   await heartbeats('b').leave();
   expect((await heartbeats('a').beat(status('a'), never))?.pods).toEqual(['a']);
   expect(await server.command('HKEYS', statusesKey)).toEqual(['a']);
@@ -66,16 +66,16 @@ test('the list is bounded whoever writes to it', async () => {
 
 test('a Redis that is away is no list, not a failure; the last known pods count for a while, also when it comes back empty', async () => {
   const clock = new ManualClock();
-  const replies = [{ pods: ['a', 'b'], isNew: false }, undefined, { pods: ['a'], isNew: true }, undefined, { pods: ['a'], isNew: true }];
+  const replies = [{ pods: ['a', 'b'], isNew: false, canaries: new Map<string, string>() }, undefined, { pods: ['a'], isNew: true, canaries: new Map<string, string>() }, undefined, { pods: ['a'], isNew: true, canaries: new Map<string, string>() }];
   const live = rememberLivePods({ beat: () => Promise.resolve(replies.shift()) }, { status: () => Promise.resolve(status('a')), rememberMs: 180_000, clock });
   expect((await live(never))?.pods).toEqual(['a', 'b']);
   clock.advance(100_000);
   expect((await live(never))?.pods).toEqual(['a', 'b']);
   clock.advance(79_000);
-  expect(await live(never), 'it started again, empty').toEqual({ pods: ['a', 'b'], isNew: false });
+  expect(await live(never), 'it started again, empty').toMatchObject({ pods: ['a', 'b'], isNew: false });
   clock.advance(1_001);
   expect(await live(never)).toBeUndefined();
-  expect(await live(never)).toEqual({ pods: ['a'], isNew: true });
+  expect(await live(never)).toMatchObject({ pods: ['a'], isNew: true });
   const nowhere = connectRedis({ url: 'redis://127.0.0.1:1', commandTimeoutMs: 50 });
   expect(await createPodHeartbeats({ redis: nowhere, configKey: 'k', podName: 'a', silentAfterMs: 1_000, connectWithinMs: 50 }).beat(status('a'), never)).toBeUndefined();
   await nowhere.close();
@@ -93,7 +93,8 @@ test('of ten pods one, five and all serve the canary as the percentage grows, no
   let members: { readonly pod: string; readonly source: ConfigSource; readonly beats: PodHeartbeats }[] = Array.from({ length: 10 }, (_, n) => {
     const pod = `gateway-${String(n)}`;
     const beats = heartbeats(pod);
-    return { pod, beats, source: createConfigSource({ store, configKey: 'prod/config.yaml', podName: pod, livePods: (signal) => beats.beat(status(pod), signal) }) };
+    const source: ConfigSource = createConfigSource({ store, configKey: 'prod/config.yaml', podName: pod, livePods: (signal) => beats.beat({ ...status(pod), canary: source.isCanary, rollout: source.rollout }, signal) });
+    return { pod, beats, source };
   });
   const pass = async (): Promise<string[]> => {
     await Promise.all(members.map(({ source }) => source.head(never)));
@@ -103,6 +104,9 @@ test('of ten pods one, five and all serve the canary as the percentage grows, no
   const ten = await pass();
   expect(ten).toHaveLength(1);
   const [first] = ten;
+  for (const joined of ['gateway-a', 'gateway-b', 'gateway-c']) await heartbeats(joined).beat(status(joined), never);
+  expect(await pass(), 'pods that join do not move it').toEqual(ten);
+  for (const joined of ['gateway-a', 'gateway-b', 'gateway-c']) await heartbeats(joined).leave();
   members = members.filter(({ pod, beats }) => pod !== first || void beats.leave());
   await redis.call('PING');
   const heir = await pass();

@@ -16,7 +16,7 @@ const environmentSchema = z.object({
   CONFIG_SYNC_INTERVAL: setting.durationMs({ min: 100, max: 86_400_000 }).default(60_000),
   CONFIG_SYNC_ONCE_TIMEOUT: setting.durationMs({ min: 100, max: 86_400_000 }).default(120_000),
   RELOAD_SIGNAL: setting.oneOf(['SIGHUP', 'SIGUSR1', 'SIGUSR2']).default('SIGHUP'),
-  RELOAD_URL: setting.url().refine(isPlainUrl, { error: 'must hold no user, password, query or fragment: the key is LITELLM_MASTER_KEY' }).optional(),
+  RELOAD_URL: setting.plainUrl('the key is LITELLM_MASTER_KEY').optional(),
   LITELLM_MASTER_KEY: setting.secret().optional(),
   RUN_DIR: setting.text().default('/app/run'),
   REDIS_URL: setting.text().optional(),
@@ -83,12 +83,6 @@ function problemsBetweenVariables(env: Readonly<Record<string, string | undefine
   if (redis !== undefined) problems.push(...problemOf('REDIS_URL', () => parseRedisUrl(redis)));
   if (value('RELOAD_URL') !== undefined && value('LITELLM_MASTER_KEY') === undefined) problems.push({ variable: 'LITELLM_MASTER_KEY', problem: 'is required with RELOAD_URL' });
   return problems;
-}
-
-function isPlainUrl(url: string): boolean {
-  if (!URL.canParse(url)) return true;
-  const { username, password, search, hash } = new URL(url);
-  return `${username}${password}${search}${hash}` === '';
 }
 
 /** The parsers' messages hold nothing of what they were given. */

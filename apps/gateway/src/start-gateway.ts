@@ -24,7 +24,7 @@ import { GatewayMetrics } from './record/gateway-metrics.ts';
 import { openRecords } from './record/open-records.ts';
 import type { GatewaySettings } from './settings.ts';
 import { adoptSettings, compileSnapshot, emptySnapshot, type SnapshotParts } from './snapshot/compile-snapshot.ts';
-import { createAppliedFile } from './snapshot/applied-file.ts';
+import { createAppliedFile, thisProcess } from './snapshot/applied-file.ts';
 import { followConfig, type CheckedConfig } from './snapshot/follow-config.ts';
 import { readGeneration } from './snapshot/read-generation.ts';
 import { openGatewayState } from './state/open-gateway-state.ts';
@@ -114,7 +114,8 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
 
   const pidFile = join(settings.runDir, 'gateway.pid');
   let modelsFollowed: Promise<void> | undefined;
-  const applied = createAppliedFile({ runDir: settings.runDir, pid: process.pid, logger });
+  const identity = thisProcess();
+  const applied = createAppliedFile({ runDir: settings.runDir, process: identity, logger });
   const follower = followConfig({
     ...settings, pollMs: settings.configPollMs, live, logger, metrics, now: () => clock.now(),
     parse,
@@ -147,7 +148,7 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
       onRetry: (group, reason) => metrics.retried(group, reason),
       onAttemptEnd: (deployment, outcome) => metrics.attemptEnded(deployment, outcome),
     },
-    reloadReport: () => follower.report(),
+    reloadReport: () => ({ ...identity, ...follower.report() }),
     reload,
   };
   await follower.reload('start');

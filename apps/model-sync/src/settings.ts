@@ -24,7 +24,7 @@ const environmentSchema = z.object({
   S3_BUCKET: setting.text().optional(),
   S3_ENDPOINT: setting.url().optional(),
   RELOAD_SIGNAL: setting.oneOf(RELOAD_SIGNALS).default('SIGHUP'),
-  RELOAD_URL: setting.url().optional(),
+  RELOAD_URL: setting.plainUrl('the key is LITELLM_MASTER_KEY').optional(),
   LITELLM_MASTER_KEY: setting.secret().optional(),
   HEALTH_PORT: setting.port().default(8082),
 });

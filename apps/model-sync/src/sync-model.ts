@@ -5,7 +5,7 @@ import { AppError, describeUnknown } from '@pointsman/errors';
 import type { WantedModel } from '@pointsman/gateway-config';
 import { ArtifactRejectedError, MANIFEST_FILE, modelFolder, type ManifestDemands } from '@pointsman/model-artifacts';
 import type { ObjectStore } from '@pointsman/object-store';
-import { confirmedRevision, confirmRevision, createStagingDirectory, ensureServed, pointTo, pruneGenerations, publishedRevision, RejectedRevisionError, removeLeftovers, type GatewayDoor, type SyncPassContext } from '@pointsman/sync';
+import { confirmedRevision, confirmRevision, createStagingDirectory, ensureServed, NoGatewayError, pointTo, pruneGenerations, publishedRevision, RejectedRevisionError, removeLeftovers, type GatewayDoor, type SyncPassContext } from '@pointsman/sync';
 import { attribute, metric, type Metrics } from '@pointsman/telemetry';
 import { createModelGenerations, type ModelGenerations } from './model-generations.ts';
 import { missingModel, type Obtained, type ObtainRequest } from './obtain-model.ts';
@@ -140,7 +140,7 @@ export function createModelSync(parts: SyncModelParts): (wanted: WantedModel, co
     span.set(attribute.SYNC_REVISION, revision);
     try {
       // One that is still starting reads the disk by itself: the next pass asks again, instead of this one holding up a new configuration.
-      if (await door.report(signal) === undefined) throw new AppError('unavailable', 'no_gateway', `No gateway runs in this pod: ${door.absence ?? 'nobody answers'}.`);
+      if (await door.report(signal) === undefined) throw new NoGatewayError(door.absence ?? 'nobody answers');
       await ensureServed(door, {
         revision, nudgeEveryMs: parts.nudgeEveryMs, timeoutMs: parts.applyTimeoutMs,
         isServed: (report) => report.models.some((model) => model.name === name && model.revision === revision),

@@ -82,6 +82,9 @@ describe('helpers', () => {
   test.each([['http://a:1/', 'http://a:1'], ['https://a/b', 'https://a/b'], ['ftp://a', 'refused'], ['a', 'refused']])('url %s → %s', (text, value) => {
     expect(read(setting.url(), text)).toBe(value);
   });
+  test.each([['http://a:1/reload', 'http://a:1/reload'], ['http://user:secret@a', 'refused'], ['http://a/?key=1', 'refused'], ['http://a/#b', 'refused'], ['a', 'refused']])('plain url %s → %s', (text, value) => {
+    expect(read(setting.plainUrl('keys have a variable of their own'), text)).toBe(value);
+  });
   test('a list is split and trimmed; pairs are decoded', () => {
     expect(read(setting.list(), ' a, b,,c ')).toEqual(['a', 'b', 'c']);
     expect(read(setting.pairs(), 'a=1,b=x%20y, c = z=z')).toEqual({ a: '1', b: 'x y', c: 'z=z' });

@@ -76,6 +76,15 @@ export function url(protocols: readonly string[] = ['http', 'https']) {
   });
 }
 
+/** A URL that holds nothing but an address: no user, password, query or fragment. `instead` tells where such things belong. */
+export function plainUrl(instead: string) {
+  return url().refine((text) => {
+    if (!URL.canParse(text)) return true;
+    const { username, password, search, hash } = new URL(text);
+    return `${username}${password}${search}${hash}` === '';
+  }, { error: `must hold no user, password, query or fragment: ${instead}` });
+}
+
 /** Text. */
 export function text() {
   return z.string();

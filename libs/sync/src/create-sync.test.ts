@@ -126,6 +126,35 @@ test('what the gateway refuses gives way to what it last confirmed, is not tried
   expect(sync.rejected).toBeUndefined();
 });
 
+test('what one gateway refused is offered to its successor, and only to that one; what was found bad here is not', async () => {
+  await using directory = await temporaryDirectory();
+  const root = directory.path;
+  const steps = source('r1');
+  let gateway: string | undefined = '7/100';
+  const sync = createSync({ root, steps: Object.assign(steps, { consumer: () => Promise.resolve(gateway) }) });
+  await sync.pass(never);
+  steps.refused.add('r2');
+  steps.newest = 'r2';
+  await sync.pass(never);
+  expect(await sync.pass(never)).toMatchObject({ outcome: 'rejected', serving: 'r1' });
+  gateway = undefined;
+  expect(await sync.pass(never), 'it cannot be told who runs').toMatchObject({ outcome: 'rejected', serving: 'r1' });
+  gateway = '7/200';
+  expect(await sync.pass(never), 'the new one refuses it too').toMatchObject({ outcome: 'rejected', serving: 'r1' });
+  expect(await sync.pass(never)).toMatchObject({ outcome: 'rejected' });
+  expect(steps.fetched).toEqual(['r1', 'r2', 'r2']);
+  gateway = '7/300';
+  steps.refused.delete('r2');
+  expect(await sync.pass(never)).toEqual({ outcome: 'published', revision: 'r2', serving: 'r2' });
+  expect(sync.rejected).toBeUndefined();
+  steps.bad.add('r3');
+  steps.newest = 'r3';
+  await sync.pass(never);
+  gateway = '7/400';
+  await sync.pass(never);
+  expect(steps.fetched.filter((revision) => revision === 'r3')).toHaveLength(1);
+});
+
 test('what was published while no gateway answered is not what a refusal falls back to', async () => {
   await using directory = await temporaryDirectory();
   const root = directory.path;

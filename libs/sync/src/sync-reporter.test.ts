@@ -2,6 +2,7 @@ import { syncHealthSchema } from '@pointsman/schemas';
 import { startTelemetry, type Traces } from '@pointsman/telemetry';
 import { ManualClock } from '@pointsman/timing';
 import { expect, test } from 'vitest';
+import { NoGatewayError } from './apply/gateway-door.ts';
 import { createSyncReporter, type SyncReporter } from './sync-reporter.ts';
 import type { SyncResult } from './sync-steps.ts';
 
@@ -102,4 +103,17 @@ test('each pass is one span that says what came of it, and its children hang bel
     { name: 'model-sync.pass', ended: true, attributes: { 'sync.app': 'model-sync', 'sync.outcome': 'published', 'sync.revision': 'r1', 'sync.bytes': 7 } },
     { name: 'model-sync.pass', ended: true, failed: 'TypeError', attributes: { 'sync.app': 'model-sync', 'sync.outcome': 'failed' } },
   ]);
+});
+
+test('a gateway that starts beside its sidecars is waited for without a warning, one that does not come is warned of', async () => {
+  const { reporter, clock, lines } = await start('r1');
+  const absent = () => Promise.reject(new NoGatewayError('/run/gateway.pid does not exist'));
+  await expect(reporter.pass(absent)).rejects.toThrow('No gateway runs');
+  expect(lines.at(-1)).toMatchObject({ level: 'info', msg: 'waiting for the gateway to start' });
+  clock.advance(31_000);
+  await expect(reporter.pass(absent)).rejects.toThrow();
+  expect(lines.at(-1)).toMatchObject({ level: 'warn', msg: 'pass failed' });
+  await reporter.pass(ok({ outcome: 'unchanged', revision: 'r1', serving: 'r1' }));
+  await expect(reporter.pass(absent)).rejects.toThrow();
+  expect(lines.at(-1), 'it was there and is gone').toMatchObject({ level: 'warn' });
 });

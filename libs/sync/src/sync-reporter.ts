@@ -2,6 +2,7 @@ import { describeUnknown } from '@pointsman/errors';
 import type { SyncHealth } from '@pointsman/schemas';
 import { attribute, metric, type Logger, type Span, type Telemetry } from '@pointsman/telemetry';
 import type { Clock } from '@pointsman/timing';
+import { NoGatewayError } from './apply/gateway-door.ts';
 import type { Rejection } from './create-sync.ts';
 import type { SyncResult } from './sync-steps.ts';
 
@@ -26,6 +27,9 @@ export interface SyncPassContext {
   /** What the newest content is refused for; undefined when it is served. */
   rejected(rejection: Rejection | undefined): void;
 }
+
+/** So long a gateway may take to start beside its sidecars before its absence is worth a warning. */
+const GATEWAY_STARTS_WITHIN_MS = 30_000;
 
 /** Tells how a sync loop is doing: one span, one log line where something changed, the metrics, and the body of `/health/<app>`. */
 export interface SyncReporter {
@@ -52,6 +56,8 @@ export async function createSyncReporter({ app, telemetry, clock, published, isS
   let lastAttemptAt: string | null = null;
   let lastSuccessAt: string | null = null;
   let failures = 0;
+  const startedAt = clock.monotonic();
+  const mayStillStart = (failure: unknown): boolean => failure instanceof NoGatewayError && lastSuccessAt === null && clock.monotonic() - startedAt < GATEWAY_STARTS_WITHIN_MS;
   serves(await published());
 
   function serves(next: string | undefined): void {
@@ -84,7 +90,8 @@ export async function createSyncReporter({ app, telemetry, clock, published, isS
     span.fail(failure instanceof Error ? failure.name : 'Error', describeUnknown(failure));
     const reason = describeUnknown(failure);
     // A store that is away for a night would fill the log with one sentence.
-    states(log).change(`failed ${failure instanceof Error ? failure.message : reason}`, 'warn', 'pass failed', { reason, consecutive_failures: failures, revision });
+    const isEarly = mayStillStart(failure);
+    states(log).change(`failed ${isEarly ? 'early ' : ''}${failure instanceof Error ? failure.message : reason}`, isEarly ? 'info' : 'warn', isEarly ? 'waiting for the gateway to start' : 'pass failed', { reason, consecutive_failures: failures, revision });
   }
 
   return {

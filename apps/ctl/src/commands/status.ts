@@ -45,7 +45,7 @@ async function status(options: Options, context: CommandContext): Promise<void> 
   const known = view === undefined || 'problem' in view ? undefined : view.known;
   const wrong = (readings ?? []).filter((reading) => problemOf(reading, known) !== undefined);
   const isWell = wrong.length === 0 && !(view !== undefined && 'problem' in view);
-  context.print(options.json === true ? asJson({ view, readings, known, isWell }) : asText({ view, readings, known, key: options.key, columns: context.columns }));
+  context.print(options.json === true ? asJson({ view, readings, known, isWell, key: options.key }) : asText({ view, readings, known, key: options.key, columns: context.columns }));
   if (!isWell) context.fail(1);
 }
 
@@ -108,10 +108,10 @@ function noteOf({ lastRejected }: AnsweredReading): string {
   return lastRejected === undefined ? '' : `refused ${lastRejected.revision}: ${lastRejected.reason}`;
 }
 
-function asJson({ view, readings, known, isWell }: Shown & { readonly isWell: boolean }): string {
+function asJson({ view, readings, known, isWell, key }: Shown & { readonly isWell: boolean; readonly key: string }): string {
   return JSON.stringify({
     well: isWell,
-    ...(view === undefined ? {} : { store: 'problem' in view ? { problem: view.problem } : { ...view.release, stable_revision: view.known.stable, canary_revision: view.known.canary } }),
+    ...(view === undefined ? {} : { store: 'problem' in view ? { problem: view.problem } : { ...view.release, key_is_stable: view.release.stable.config_key === key, stable_revision: view.known.stable, canary_revision: view.known.canary } }),
     ...(readings === undefined ? {} : {
       replicas: readings.map((reading) => ('problem' in reading ? { replica: reading.replica, problem: reading.problem } : {
         replica: reading.replica, ready: reading.isReady, config_revision: reading.revision, ...(known === undefined ? {} : { which: armOf(reading.revision, known) }),

@@ -14,9 +14,8 @@ export interface AppliedFile {
 /**
  * `RUN_DIR/applied.json`: what this process serves, for the sidecars of its pod, which hold no key to ask with. Replaced by rename: a reader sees a whole report.
  */
-export function createAppliedFile({ runDir, pid, logger }: { readonly runDir: string; readonly pid: number; readonly logger: Logger }): AppliedFile {
+export function createAppliedFile({ runDir, process: { pid, started }, logger }: { readonly runDir: string; readonly process: ProcessIdentity; readonly logger: Logger }): AppliedFile {
   const path = join(runDir, 'applied.json');
-  const started = ownStartTime();
   const reporter = logger.oncePerState('applied file');
   let last = Promise.resolve();
   return {
@@ -37,6 +36,16 @@ export function createAppliedFile({ runDir, pid, logger }: { readonly runDir: st
       return last;
     },
   };
+}
+
+/** Names this process and no later one. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  readonly started: string | undefined;
+}
+
+export function thisProcess(): ProcessIdentity {
+  return { pid: process.pid, started: ownStartTime() };
 }
 
 /**

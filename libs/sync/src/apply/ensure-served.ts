@@ -1,7 +1,7 @@
 import { sleep } from '@pointsman/timing';
 import type { GatewayReport } from '@pointsman/schemas';
 import { RejectedRevisionError } from '../sync-steps.ts';
-import type { GatewayDoor } from './gateway-door.ts';
+import { NoGatewayError, type GatewayDoor } from './gateway-door.ts';
 
 export interface EnsureServedOptions {
   readonly revision: string;
@@ -62,6 +62,6 @@ export async function ensureServed(door: GatewayDoor, options: EnsureServedOptio
 
 function notServed({ revision, timeoutMs, hindrance, absence }: { readonly revision: string; readonly timeoutMs: number; readonly hindrance: Error | undefined; readonly absence: string | undefined }): Error {
   if (hindrance !== undefined) return new Error(`The gateway could not be asked whether it serves ${revision}: ${hindrance.message}`, { cause: hindrance });
-  if (absence !== undefined) return new Error(`No gateway runs in this pod: ${absence}.`);
+  if (absence !== undefined) return new NoGatewayError(absence);
   return new Error(`The gateway runs, was told to read its files again, and does not serve ${revision} within ${String(timeoutMs)} ms: see its log.`);
 }

@@ -21,21 +21,24 @@ export function gatewayByHttp({ url, key, fetch = globalThis.fetch, timeoutMs = 
 
   /** Undefined when nobody listens there. */
   async function ask(method: 'GET' | 'POST', address: string, signal: AbortSignal): Promise<{ readonly report: GatewayReport | undefined } | undefined> {
+    // Whatever else an address holds, nothing of it belongs into a log.
+    const { origin, pathname } = new URL(address);
+    const shown = `${origin}${pathname}`;
     const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
     try {
       // A redirect would carry the master key to somebody else.
       const response = await fetch(address, { method, headers: { authorization: `Bearer ${key.reveal()}` }, signal: limit, redirect: 'error' });
       const text = await boundedText(response);
-      if (response.status === 401 || response.status === 403) throw new Error(`${method} ${address} answered ${String(response.status)}: LITELLM_MASTER_KEY of this container is not the gateway's master key.`);
-      if (!response.ok) throw new Error(`${method} ${address} answered ${String(response.status)}.`);
+      if (response.status === 401 || response.status === 403) throw new Error(`${method} ${shown} answered ${String(response.status)}: LITELLM_MASTER_KEY of this container is not the gateway's master key.`);
+      if (!response.ok) throw new Error(`${method} ${shown} answered ${String(response.status)}.`);
       return { report: parseReport(text) };
     } catch (error) {
       signal.throwIfAborted();
       if (isRefused(error)) {
-        absence = `nobody listens at ${new URL(address).origin}`;
+        absence = `nobody listens at ${origin}`;
         return undefined;
       }
-      if (limit.aborted) throw new Error(`${method} ${address} was not answered within ${String(timeoutMs)} ms.`, { cause: error });
+      if (limit.aborted) throw new Error(`${method} ${shown} was not answered within ${String(timeoutMs)} ms.`, { cause: error });
       throw error;
     }
   }

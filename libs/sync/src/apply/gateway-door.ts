@@ -1,3 +1,4 @@
+import { AppError } from '@pointsman/errors';
 import type { GatewayReport } from '@pointsman/schemas';
 
 /** How a sidecar talks to the gateway of its pod: what do you serve, and look again. */
@@ -8,6 +9,14 @@ export interface GatewayDoor {
   nudge(signal: AbortSignal): Promise<boolean>;
   /** After a `report` of undefined or a `nudge` of false: why, in words that say what to look at. */
   readonly absence?: string | undefined;
+}
+
+/** Nobody is there to serve what was published: normal while the containers of a pod start. */
+export class NoGatewayError extends AppError {
+  constructor(absence: string) {
+    super('unavailable', 'no_gateway', `No gateway runs in this pod: ${absence}.`);
+    this.name = 'NoGatewayError';
+  }
 }
 
 /** Names the gateway process behind a door, for as long as it lives; undefined when none runs, it cannot be asked, or it does not say (an older version). */
