@@ -44,20 +44,17 @@ export class StaticEmbedder implements Embedder {
     const { rows, scales, header } = this.#table;
     const { dimensions } = header;
     const tokens = this.#tokens;
-    // Four tokens per walk over the sums: a quarter of the loads and stores.
-    const whole = count & ~3;
-    for (let at = 0; at < whole; at += 4) {
-      let first = tokens[at]!;
-      let second = tokens[at + 1]!;
-      let third = tokens[at + 2]!;
-      let fourth = tokens[at + 3]!;
-      const [a, b, c, d] = [scales[first]!, scales[second]!, scales[third]!, scales[fourth]!];
-      first *= dimensions;
-      second *= dimensions;
-      third *= dimensions;
-      fourth *= dimensions;
+    // Eight tokens per walk over the sums: an eighth of the loads and stores.
+    const whole = count & ~7;
+    for (let at = 0; at < whole; at += 8) {
+      const [t0, t1, t2, t3] = [tokens[at]!, tokens[at + 1]!, tokens[at + 2]!, tokens[at + 3]!];
+      const [t4, t5, t6, t7] = [tokens[at + 4]!, tokens[at + 5]!, tokens[at + 6]!, tokens[at + 7]!];
+      const [s0, s1, s2, s3, s4, s5, s6, s7] = [scales[t0]!, scales[t1]!, scales[t2]!, scales[t3]!, scales[t4]!, scales[t5]!, scales[t6]!, scales[t7]!];
+      const [r0, r1, r2, r3] = [t0 * dimensions, t1 * dimensions, t2 * dimensions, t3 * dimensions];
+      const [r4, r5, r6, r7] = [t4 * dimensions, t5 * dimensions, t6 * dimensions, t7 * dimensions];
       for (let dimension = 0; dimension < dimensions; dimension += 1) {
-        sum[dimension]! += rows[first + dimension]! * a + rows[second + dimension]! * b + rows[third + dimension]! * c + rows[fourth + dimension]! * d;
+        sum[dimension]! += rows[r0 + dimension]! * s0 + rows[r1 + dimension]! * s1 + rows[r2 + dimension]! * s2 + rows[r3 + dimension]! * s3
+          + rows[r4 + dimension]! * s4 + rows[r5 + dimension]! * s5 + rows[r6 + dimension]! * s6 + rows[r7 + dimension]! * s7;
       }
     }
     for (let at = whole; at < count; at += 1) {

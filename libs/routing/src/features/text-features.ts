@@ -1,6 +1,7 @@
 import {
   ARABIC, CHARACTER_CLASS, CJK, CYRILLIC, DIGIT, FIRST_WORD_CLASS, LATIN_LOWER, LATIN_UPPER, MATH_SIGN, OTHER_LETTER, PUNCTUATION, QUOTE, SURROGATE,
 } from './character-class.ts';
+import { CodeUnits } from './code-units.ts';
 import type { PromptInput } from './prompt-features.ts';
 import type { WordScan } from './word-scan.ts';
 import { WORD_CLASSES, WordClassTable } from './word-classes.ts';
@@ -123,6 +124,7 @@ export class TextFeatureMaker {
   readonly #seen = new Int32Array(4 * RATIO_WORDS);
   readonly #seenIn = new Int32Array(4 * RATIO_WORDS);
   #texts = 0;
+  readonly #text = new CodeUnits();
 
   /** One float per name of `TEXT_FEATURES`, finite. `parts` is the sample of `input.text`, `words` the scan of those parts. */
   make(input: PromptInput, parts: readonly string[], words: WordScan): Float32Array {
@@ -201,7 +203,8 @@ export class TextFeatureMaker {
     const counts = this.#counts;
     const perClass = counts.perClass;
     const codeSigns = this.#codeSigns;
-    const { length } = text;
+    const length = this.#text.read(text);
+    const { units } = this.#text;
     let lineStart = 0;
     let digitsInLine = 0;
     let previous = 0x0a;
@@ -210,7 +213,7 @@ export class TextFeatureMaker {
     let underscores = 0;
     let lowerCase = 0;
     for (let at = 0; at < length; at += 1) {
-      const unit = text.charCodeAt(at);
+      const unit = units[at]!;
       if (unit >= 0x61 && unit <= 0x7a && numberStart < 0 && previous !== 0x5c) {
         // Three of four code units of a prompt: nothing below concerns them.
         lowerCase += 1;
@@ -225,21 +228,21 @@ export class TextFeatureMaker {
         digitsInLine += 1;
         if (previousKind < FIRST_WORD_CLASS) {
           // "3.14" and "1,000" are one number: the part behind the sign is no new one.
-          const joins = (previous === 0x2e || previous === 0x2c) && at > 1 && isDigit(text, at - 2);
+          const joins = (previous === 0x2e || previous === 0x2c) && at > 1 && isDigit(units, at - 2);
           if (!joins) counts.numbers += 1;
           else if (previous === 0x2e) counts.decimals += 1;
           numberStart = at;
         }
       } else {
         if (numberStart >= 0) {
-          this.#endNumber(text, numberStart, at);
+          this.#endNumber(units, numberStart, at);
           numberStart = -1;
         }
         if (kind === LATIN_UPPER && previousKind < FIRST_WORD_CLASS) counts.capitalised += 1;
         if (unit < 128) {
           counts.codeSigns += codeSigns[unit]!;
           if (unit === 0x0a) {
-            this.#endLine(text, lineStart, at, digitsInLine);
+            this.#endLine(units, lineStart, at, digitsInLine);
             counts.lines += 1;
             lineStart = at + 1;
             digitsInLine = 0;
@@ -249,9 +252,9 @@ export class TextFeatureMaker {
           else if (unit === 0x5f) {
             underscores += 1;
             if (underscores === 2) counts.blanks += 1;
-          } else if (unit === 0x2f && previous === 0x2f && at > 1 && text.charCodeAt(at - 2) === 0x3a) counts.urls += 1;
+          } else if (unit === 0x2f && previous === 0x2f && at > 1 && units[at - 2]! === 0x3a) counts.urls += 1;
           else if (previous === 0x5c && (unit | 0x20) >= 0x61 && (unit | 0x20) <= 0x7a) counts.latex += 1;
-          else if (unit === 0x2e && previous === 0x77 && at > 2 && text.charCodeAt(at - 2) === 0x77 && text.charCodeAt(at - 3) === 0x77) counts.urls += 1;
+          else if (unit === 0x2e && previous === 0x77 && at > 2 && units[at - 2]! === 0x77 && units[at - 3]! === 0x77) counts.urls += 1;
         }
       }
       if (unit !== 0x5f) underscores = 0;
@@ -259,40 +262,40 @@ export class TextFeatureMaker {
       previous = unit;
       previousKind = kind;
     }
-    if (numberStart >= 0) this.#endNumber(text, numberStart, length);
-    this.#endLine(text, lineStart, length, digitsInLine);
+    if (numberStart >= 0) this.#endNumber(units, numberStart, length);
+    this.#endLine(units, lineStart, length, digitsInLine);
     perClass[LATIN_LOWER]! += lowerCase;
     counts.scanned += length;
   }
 
-  #endNumber(text: string, start: number, end: number): void {
+  #endNumber(units: Uint16Array, start: number, end: number): void {
     const counts = this.#counts;
-    if (start > 1 && text.charCodeAt(start - 1) === 0x2e && isDigit(text, start - 2)) return; // a fraction
+    if (start > 1 && units[start - 1]! === 0x2e && isDigit(units, start - 2)) return; // a fraction
     let digits = end - start;
     // Thousands: "12,000,000" has eight digits.
-    for (let at = start; at > 1 && text.charCodeAt(at - 1) === 0x2c && isDigit(text, at - 2) && digits < 24;) {
+    for (let at = start; at > 1 && units[at - 1]! === 0x2c && isDigit(units, at - 2) && digits < 24;) {
       at -= 2;
       digits += 1;
-      while (at > 0 && digits < 24 && isDigit(text, at - 1)) {
+      while (at > 0 && digits < 24 && isDigit(units, at - 1)) {
         at -= 1;
         digits += 1;
       }
     }
     if (digits > counts.largestDigits) counts.largestDigits = Math.min(24, digits);
-    if (end - start === 4 && digits === 4 && (text.charCodeAt(start) === 0x31 || (text.charCodeAt(start) === 0x32 && text.charCodeAt(start + 1) === 0x30))) {
+    if (end - start === 4 && digits === 4 && (units[start]! === 0x31 || (units[start]! === 0x32 && units[start + 1]! === 0x30))) {
       counts.years += 1;
     }
   }
 
-  #endLine(text: string, lineStart: number, end: number, digits: number): void {
+  #endLine(units: Uint16Array, lineStart: number, end: number, digits: number): void {
     const counts = this.#counts;
     if (end - lineStart > counts.longestLine) counts.longestLine = end - lineStart;
     let start = lineStart;
-    while (start < end && start < lineStart + 16 && text.charCodeAt(start) <= 0x20) start += 1;
+    while (start < end && start < lineStart + 16 && units[start]! <= 0x20) start += 1;
     if (end - start < 3) return;
-    const first = text.charCodeAt(start);
-    const second = text.charCodeAt(start + 1);
-    const third = text.charCodeAt(start + 2);
+    const first = units[start]!;
+    const second = units[start + 1]!;
+    const third = units[start + 2]!;
     const isLetterChoice = isChoiceLetter(first) && (second === 0x2e || second === 0x29 || second === 0x3a) && third <= 0x20;
     if (isLetterChoice || (first === 0x28 && isChoiceLetter(second) && third === 0x29)) {
       const characters = end - start - 3;
@@ -349,8 +352,8 @@ function has(parts: readonly string[], phrase: string): boolean {
   return parts.some((part) => part.includes(phrase));
 }
 
-function isDigit(text: string, at: number): boolean {
-  const unit = text.charCodeAt(at);
+function isDigit(units: Uint16Array, at: number): boolean {
+  const unit = units[at]!;
   return unit >= 0x30 && unit <= 0x39;
 }
 

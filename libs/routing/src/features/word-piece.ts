@@ -1,5 +1,11 @@
+import { CodeUnits } from './code-units.ts';
+
 /** Most characters of a word that is taken apart; longer ones are one unknown token (BERT's `max_input_chars_per_word`). */
 const MAX_WORD_UNITS = 100;
+
+/** Longest word that is kept once it was found. */
+const MAX_KEPT_LETTERS = 12;
+const KEPT_WORDS_BITS = 13;
 
 // Classes of a code unit, found once per unit and kept.
 const UNKNOWN = 0;
@@ -44,7 +50,10 @@ export class WordPiece {
   readonly cls: number;
   readonly sep: number;
   readonly size: number;
+  readonly #text = new CodeUnits();
   readonly #letterOf = new Uint16Array(0x1_0000);
+  /** Words that are one token, where they were last found: low and high part of the key, token. The walk of the trie misses the processor's caches, this does not. */
+  readonly #kept = new Int32Array(3 << KEPT_WORDS_BITS);
   readonly #kinds = new Uint8Array(0x1_0000);
   #letters = 0;
   // Edges of the trie: (node, letter) → node, open addressing; key and node side by side, in one cache line.
@@ -86,42 +95,70 @@ export class WordPiece {
    * Token ids of `text` into `into` (from `offset`), at most as many as fit; returns the index behind the last one. No [CLS], no [SEP].
    */
   encode(text: string, into: Int32Array, offset = 0): number {
-    const clean = isPlain(text) ? text : normalise(text);
-    const { length } = clean;
+    let length = this.#text.read(text);
+    if (!isPlain(this.#text.units, length)) length = this.#text.read(normalise(text));
+    const { units } = this.#text;
+    const kinds = this.#kinds;
     const limit = into.length;
     let size = offset;
     let wordStart = -1;
     let at = 0;
     while (at < length && size < limit) {
-      const unit = clean.charCodeAt(at);
-      let kind = this.#kinds[unit]!;
-      if (kind === UNKNOWN) kind = this.#kinds[unit] = classOf(unit);
+      const unit = units[at]!;
+      let kind = kinds[unit]!;
+      if (kind === UNKNOWN) kind = kinds[unit] = classOf(unit);
       let width = 1;
       if (unit >= 0xd800 && unit <= 0xdbff) {
-        kind = classOf(clean.codePointAt(at)!);
+        kind = classOf(((unit & 0x3ff) << 10) + (units[at + 1]! & 0x3ff) + 0x1_0000);
         width = 2;
       }
       if (kind === LETTER) {
         if (wordStart < 0) wordStart = at;
       } else {
         if (wordStart >= 0) {
-          size = this.#encodeWord(clean, wordStart, at, into, size);
+          size = this.#encodeWord(wordStart, at, into, size);
           wordStart = -1;
         }
-        if (kind === SINGLE && size < limit) size = this.#encodeWord(clean, at, at + width, into, size);
+        if (kind === SINGLE && size < limit) size = this.#encodeWord(at, at + width, into, size);
       }
       at += width;
     }
-    if (wordStart >= 0 && size < limit) size = this.#encodeWord(clean, wordStart, length, into, size);
+    if (wordStart >= 0 && size < limit) size = this.#encodeWord(wordStart, length, into, size);
     return size;
   }
 
-  #encodeWord(text: string, start: number, end: number, into: Int32Array, offset: number): number {
+  #encodeWord(start: number, end: number, into: Int32Array, offset: number): number {
+    const { units } = this.#text;
+    const letterOf = this.#letterOf;
+    const tokenOf = this.#tokenOf;
+    const edges = this.#edges;
+    const mask = this.#edgeMask;
     let size = offset;
     const limit = into.length;
     if (end - start > MAX_WORD_UNITS) {
       into[size++] = this.unknown;
       return size;
+    }
+    // Five bits a letter, six letters a number: short words of plain letters have a key of their own.
+    let isWhole = false;
+    let low = 0;
+    let high = 0;
+    let slotOfWord = -1;
+    if (end - start <= MAX_KEPT_LETTERS) {
+      let next = start;
+      for (; next < end; next += 1) {
+        const letter = (units[next]! | 0x20) - 0x60;
+        if (letter < 1 || letter > 26) break;
+        if (next - start < 6) low = (low << 5) | letter;
+        else high = (high << 5) | letter;
+      }
+      if (next === end) {
+        slotOfWord = 3 * ((Math.imul(low, 0x9e3779b1) ^ Math.imul(high, 0x85ebca6b)) >>> (32 - KEPT_WORDS_BITS));
+        if (this.#kept[slotOfWord] === low && this.#kept[slotOfWord + 1] === high) {
+          into[size++] = this.#kept[slotOfWord + 2]!;
+          return size;
+        }
+      }
     }
     let at = start;
     while (at < end) {
@@ -129,11 +166,22 @@ export class WordPiece {
       let token = 0;
       let tokenEnd = at;
       for (let next = at; next < end; next += 1) {
-        const unit = text.charCodeAt(next);
-        node = this.#child(node, this.#letterOf[unit >= 0x41 && unit <= 0x5a ? unit | 0x20 : unit]!);
-        if (node === 0) break;
-        if (this.#tokenOf[node] !== 0) {
-          token = this.#tokenOf[node]!;
+        const unit = units[next]!;
+        const letter = letterOf[unit >= 0x41 && unit <= 0x5a ? unit | 0x20 : unit]!;
+        if (letter === 0) break;
+        // As `#child`, by hand: this is the innermost loop.
+        const key = (node << 11) | letter;
+        let slot = slotOf(key, mask);
+        let found = edges[slot]!;
+        while (found !== key && found !== 0) {
+          slot = (slot + 2) & mask;
+          found = edges[slot]!;
+        }
+        if (found === 0) break;
+        node = edges[slot + 1]!;
+        const ends = tokenOf[node]!;
+        if (ends !== 0) {
+          token = ends;
           tokenEnd = next + 1;
         }
       }
@@ -143,7 +191,13 @@ export class WordPiece {
         return offset + 1;
       }
       if (size < limit) into[size++] = token - 1;
+      if (at === start) isWhole = tokenEnd === end;
       at = tokenEnd;
+    }
+    if (slotOfWord >= 0 && isWhole) {
+      this.#kept[slotOfWord] = low;
+      this.#kept[slotOfWord + 1] = high;
+      this.#kept[slotOfWord + 2] = into[offset]!;
     }
     return size;
   }
@@ -153,16 +207,12 @@ export class WordPiece {
     if (letter === 0) return 0;
     const edges = this.#edges;
     const key = (node << 11) | letter;
-    let slot = this.#slot(key);
+    let slot = slotOf(key, this.#edgeMask);
     for (let found = edges[slot]!; found !== 0; found = edges[slot]!) {
       if (found === key) return edges[slot + 1]!;
       slot = (slot + 2) & this.#edgeMask;
     }
     return 0;
-  }
-
-  #slot(key: number): number {
-    return (Math.imul(key, 0x9e3779b1) >>> 8 << 1) & this.#edgeMask;
   }
 
   #insert(token: string, id: number): void {
@@ -178,17 +228,22 @@ export class WordPiece {
 
   #addEdge(node: number, letter: number): number {
     const key = (node << 11) | letter;
-    let slot = this.#slot(key);
+    let slot = slotOf(key, this.#edgeMask);
     while (this.#edges[slot] !== 0) slot = (slot + 2) & this.#edgeMask;
     this.#edges[slot] = key;
     return (this.#edges[slot + 1] = this.#nodes++);
   }
 }
 
+/** Where an edge is looked for first: keys at even places, their nodes behind them. */
+function slotOf(key: number, mask: number): number {
+  return (Math.imul(key, 0x9e3779b1) >>> 8 << 1) & mask;
+}
+
 /** Printable ASCII and line ends only: nothing to normalise. */
-function isPlain(text: string): boolean {
-  for (let at = 0; at < text.length; at += 1) {
-    const unit = text.charCodeAt(at);
+function isPlain(units: Uint16Array, length: number): boolean {
+  for (let at = 0; at < length; at += 1) {
+    const unit = units[at]!;
     if (unit > 0x7e || (unit < 0x20 && unit !== 0x0a && unit !== 0x0d && unit !== 0x09)) return false;
   }
   return true;

@@ -1,4 +1,5 @@
 import { CHARACTER_CLASS, CJK, FIRST_WORD_CLASS } from './character-class.ts';
+import { CodeUnits } from './code-units.ts';
 import { murmurHash } from './murmur-hash.ts';
 import { WHOLE_TEXT_LIMIT } from './sample-text.ts';
 
@@ -25,6 +26,7 @@ export class WordScan {
   /** Index of the first word of the second part; `count` where there is one part only. No pair of words crosses it. */
   secondPart = 0;
   #size = 0;
+  readonly #text = new CodeUnits();
 
   scan(parts: readonly string[]): void {
     this.count = 0;
@@ -39,16 +41,17 @@ export class WordScan {
 
   #scanPart(text: string, limit: number): void {
     const { bytes } = this;
-    const { length } = text;
+    const length = this.#text.read(text);
+    const { units } = this.#text;
     const classes = CHARACTER_CLASS;
     let size = this.#size;
     let wordStart = size;
     let wordUnits = 0;
     for (let at = 0; at < length && this.count < limit; at += 1) {
-      const unit = text.charCodeAt(at);
+      const unit = units[at]!;
       const kind = classes[unit]!;
       const isWord = kind >= FIRST_WORD_CLASS && kind <= CJK;
-      const isInside = isWord ? kind !== CJK : (unit === 0x27 || unit === 0x2019) && wordUnits > 0 && isWordUnit(text, at + 1);
+      const isInside = isWord ? kind !== CJK : (unit === 0x27 || unit === 0x2019) && wordUnits > 0 && isWordUnit(units[at + 1]!);
       if (wordUnits > 0 && (!isInside || wordUnits === MAX_WORD_UNITS)) {
         this.#addWord(wordStart, size, wordUnits);
         bytes[size++] = 0x20;
@@ -91,7 +94,7 @@ export class WordScan {
   }
 }
 
-function isWordUnit(text: string, at: number): boolean {
-  const kind = at < text.length ? CHARACTER_CLASS[text.charCodeAt(at)]! : 0;
+function isWordUnit(unit: number): boolean {
+  const kind = CHARACTER_CLASS[unit]!;
   return kind >= FIRST_WORD_CLASS && kind < CJK;
 }
