@@ -2,9 +2,13 @@ import { Command } from 'commander';
 import type { AddCommand, CommandContext } from './command-context.ts';
 import { addAudit } from './commands/audit.ts';
 import { addEvaluate } from './commands/evaluate.ts';
+import { addGate } from './commands/gate.ts';
 import { addImport } from './commands/import.ts';
 import { addKeys } from './commands/keys.ts';
+import { addRegister } from './commands/register.ts';
+import { addRollbackModel } from './commands/rollback-model.ts';
 import { addRollback } from './commands/rollback.ts';
+import { addRolloutModel } from './commands/rollout-model.ts';
 import { addRollout } from './commands/rollout.ts';
 import { addScore } from './commands/score.ts';
 import { addSignModel } from './commands/sign-model.ts';
@@ -12,7 +16,7 @@ import { addStatus } from './commands/status.ts';
 import { addTrain } from './commands/train.ts';
 import { addValidateConfig } from './commands/validate-config.ts';
 
-const COMMANDS: readonly AddCommand[] = [addValidateConfig, addRollout, addRollback, addStatus, addKeys, addImport, addAudit, addTrain, addScore, addEvaluate, addSignModel];
+const COMMANDS: readonly AddCommand[] = [addValidateConfig, addRollout, addRolloutModel, addRollback, addRollbackModel, addStatus, addKeys, addImport, addAudit, addTrain, addScore, addEvaluate, addGate, addSignModel, addRegister];
 
 /** The `pointsman` command line. Throws commander's `CommanderError` instead of ending the process. */
 export function createProgram(context: CommandContext): Command {

@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { AppError, describeUnknown } from '@pointsman/errors';
-import { connectDatabase, openEmbeddedDatabase, type AuditExportStore, type Database } from '@pointsman/database';
+import { connectDatabase, openEmbeddedDatabase, type AuditExportStore, type Database, type ModelDeploymentStore } from '@pointsman/database';
 import type { CommandContext } from './command-context.ts';
 
 export interface OpenedDatabase extends AsyncDisposable {
   readonly database: Database;
   /** What of its audit log is exported. */
   readonly exports: AuditExportStore;
+  readonly deployments: ModelDeploymentStore;
   /** Where it is, without credentials. */
   readonly place: string;
 }
@@ -34,7 +35,7 @@ export async function openDatabase({ url, option, env, create, signal }: OpenDat
   if (chosen !== 'embedded') {
     const place = placeOf(chosen, source);
     const database = connectDatabase({ url: chosen, applicationName: 'pointsman-ctl', poolSize: 2, queryTimeoutMs: QUERY_TIMEOUT_MS });
-    return { database, exports: database.auditExports, place, [Symbol.asyncDispose]: () => database.close() };
+    return { database, exports: database.auditExports, deployments: database.modelDeployments, place, [Symbol.asyncDispose]: () => database.close() };
   }
   const home = resolve(env['POINTSMAN_HOME'] ?? '.pointsman');
   const place = `the embedded database under ${home}`;
@@ -42,7 +43,7 @@ export async function openDatabase({ url, option, env, create, signal }: OpenDat
   const embedded = await openEmbeddedDatabase({ home, signal });
   const database = connectDatabase({ url: embedded.url, kind: 'embedded', applicationName: 'pointsman-ctl', poolSize: 2, queryTimeoutMs: QUERY_TIMEOUT_MS });
   return {
-    database, exports: database.auditExports, place,
+    database, exports: database.auditExports, deployments: database.modelDeployments, place,
     [Symbol.asyncDispose]: async () => {
       await database.close();
       await embedded.close();

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import type { ObjectStore } from '@pointsman/object-store';
 import { readSettings, setting, telemetryVariables } from '@pointsman/service';
 import { z } from 'zod';
 import type { RouterModelsSettings } from './models/open-router-models.ts';
@@ -15,12 +16,17 @@ const environmentSchema = z.object({
   DEGRADED_MODE_PATH: setting.text().optional(),
   DATABASE_URL: setting.text().refine((url) => /^(?:postgres(?:ql)?:\/\/.+|embedded|none)$/.test(url), { error: 'must be postgres://…, embedded or none' }).optional(),
   REDIS_URL: setting.text().refine((url) => /^rediss?(?:\+sentinel|\+cluster)?:\/\/.+$/.test(url), { error: 'must begin with redis://, rediss://, redis+sentinel:// or redis+cluster://' }).optional(),
+  OBJECT_STORE_URL: setting.text().refine((url) => /^(?:s3:\/\/|file:\/\/\/).+$/.test(url), { error: 'must be s3://bucket/prefix or file:///folder' }).optional(),
+  S3_ENDPOINT: setting.text().optional(),
+  S3_BUCKET: setting.text().optional(),
+  S3_KEY: setting.text().default('prod/config.yaml'),
   MODELS_DIR: setting.text().default('/app/models'),
   ROUTER_EMBEDDER: setting.oneOf(['static', 'minilm', 'none']).default('static'),
   MINILM_DIR: setting.text().optional(),
   MODEL_MAX_BYTES: setting.integer({ min: 1 }).default(2 * 1024 ** 3),
   MODEL_PREPARE_TIMEOUT_S: setting.decimal({ min: 1, max: 3600 }).default(60),
   ALLOW_CUSTOM_STRATEGY_MODULES: setting.flag().default(false),
+  SECRETS_DIR: setting.text().optional(),
   RUN_DIR: setting.text().optional(),
   POINTSMAN_HOME: setting.text().default('.pointsman'),
   SHUTDOWN_STREAM_TIMEOUT_S: setting.decimal({ min: 0, max: 3600 }).default(30),
@@ -46,6 +52,8 @@ export interface GatewaySettings {
   readonly redisUrl: string | undefined;
   readonly masterKey: string | undefined;
   readonly models: RouterModelsSettings;
+  /** Where what is learned online is kept: `bandit/{environment}/{group}.json` of the object store; undefined: beside Redis nowhere, without Redis under `home`. */
+  readonly bandit: { readonly environment: string; readonly openStore: (() => Promise<ObjectStore>) | undefined };
   /** Whether the configuration may name JavaScript modules as strategies: they are code that runs in this process. */
   readonly allowStrategyModules: boolean;
   readonly runDir: string;
@@ -57,6 +65,8 @@ export interface GatewaySettings {
   readonly configPollMs: number;
   readonly requestHeadersTimeoutMs: number;
   readonly requestBodyTimeoutMs: number;
+  /** A folder with a file per variable, over the environment; what changes there is taken over while running. */
+  readonly secretsDirectory: string | undefined;
   /** The environment that `os.environ/NAME` of the configuration refers to. */
   readonly env: Readonly<Record<string, string | undefined>>;
 }
@@ -86,7 +96,13 @@ export function readGatewaySettings(env: Readonly<Record<string, string | undefi
       modelsDir: resolve(read.MODELS_DIR), embedder: read.ROUTER_EMBEDDER, minilmDirectory: read.MINILM_DIR === undefined ? undefined : resolve(read.MINILM_DIR),
       maxBytes: read.MODEL_MAX_BYTES, prepareTimeoutMs: read.MODEL_PREPARE_TIMEOUT_S * 1000,
     },
+    bandit: {
+      // The folder of the published configuration is the name of the environment.
+      environment: read.S3_KEY.split('/').at(-2) ?? 'prod',
+      openStore: storeOf(read),
+    },
     allowStrategyModules: read.ALLOW_CUSTOM_STRATEGY_MODULES,
+    secretsDirectory: read.SECRETS_DIR === undefined ? undefined : resolve(read.SECRETS_DIR),
     runDir: resolve(read.RUN_DIR ?? (existsSync('/app/run') ? '/app/run' : join(home, 'run'))),
     home,
     drainLimitMs: read.SHUTDOWN_STREAM_TIMEOUT_S * 1000,
@@ -101,4 +117,10 @@ export function readGatewaySettings(env: Readonly<Record<string, string | undefi
 function databaseOf(url: string | undefined): GatewaySettings['database'] {
   if (url === undefined || url === 'embedded') return { kind: 'embedded' };
   return url === 'none' ? { kind: 'none' } : { kind: 'postgres', url };
+}
+
+/** The SDK of a store is loaded when the first one is opened: a gateway that learns nothing online never loads it. */
+function storeOf({ OBJECT_STORE_URL, S3_BUCKET, S3_ENDPOINT: endpoint }: { readonly OBJECT_STORE_URL?: string | undefined; readonly S3_BUCKET?: string | undefined; readonly S3_ENDPOINT?: string | undefined }): GatewaySettings['bandit']['openStore'] {
+  const url = OBJECT_STORE_URL ?? (S3_BUCKET === undefined ? undefined : `s3://${S3_BUCKET}`);
+  return url === undefined ? undefined : async () => (await import('@pointsman/object-store')).openObjectStore(url, endpoint === undefined ? {} : { endpoint });
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -13,17 +14,22 @@ import { sleep, systemClock } from '@pointsman/timing';
 import { MasterKeyStore } from './access/key-store.ts';
 import { generatedMasterKey } from './access/master-key.ts';
 import { LiveKeyStore } from './access/live-key-store.ts';
+import { openBandits } from './bandit/open-bandits.ts';
 import { createResponseCache } from './cache/create-response-cache.ts';
+import type { DispatchParts } from './dispatch/dispatch.ts';
 import type { GatewayContext } from './endpoints/gateway-context.ts';
 import { createRequestListener } from './http/create-app.ts';
 import { DrainGate } from './http/drain-gate.ts';
 import { listen } from './http/listen.ts';
+import { createJudgeBudget } from './judge/judge-budget.ts';
+import { openJudge } from './judge/open-judge.ts';
 import { modelMetrics } from './models/model-metrics.ts';
 import { openRouterModels } from './models/open-router-models.ts';
 import { GatewayMetrics } from './record/gateway-metrics.ts';
 import { openRecords } from './record/open-records.ts';
 import type { GatewaySettings } from './settings.ts';
 import { adoptSettings, compileSnapshot, emptySnapshot, type SnapshotParts } from './snapshot/compile-snapshot.ts';
+import { readSecretFiles, type Environment } from './snapshot/secret-files.ts';
 import { createAppliedFile, thisProcess } from './snapshot/applied-file.ts';
 import { followConfig, type CheckedConfig } from './snapshot/follow-config.ts';
 import { readGeneration } from './snapshot/read-generation.ts';
@@ -80,8 +86,17 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
       },
     },
   });
+  const bandits = openBandits({
+    ...settings.bandit, redisUrl: settings.redisUrl, home: settings.home, replicaId: randomBytes(9).toString('base64url'), clock, logger, metrics: telemetry.metrics,
+  });
+  // What `os.environ/NAME` looks in: the environment, and over it the files of SECRETS_DIR as they were last read.
+  const secrets: { env: Environment } = { env: settings.env };
+  const { secretsDirectory } = settings;
   const parts: SnapshotParts = {
-    models, modules: { allowed: settings.allowStrategyModules, directory: dirname(settings.configPath) }, pools, breakers, clock, random: Math.random, env: settings.env, prices: loadPriceMap(),
+    models, bandits, modules: { allowed: settings.allowStrategyModules, directory: dirname(settings.configPath) }, pools, breakers, clock, random: Math.random, prices: loadPriceMap(),
+    get env() {
+      return secrets.env;
+    },
     cooldowns: new Cooldowns({ clock }), retryBudget: new RetryBudget({ clock }), stats: new DeploymentStatsRegistry(),
     onProviderProblem: ({ group, configuredModel }, problem) => logger.oncePerState(`provider ${group} ${configuredModel}`).change(problem, 'warn', 'deployment cannot be called yet', { model_group: group, model: configuredModel, problem }),
     onDecisionProblem: (problem, strategy, cause) => {
@@ -92,7 +107,7 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
   const parse = (texts: ConfigTexts): CheckedConfig => ({
     degradedMode: texts.degradedMode === undefined ? DEFAULT_DEGRADED_MODE : parseDegradedMode(texts.degradedMode),
     ...parseGatewayConfig({
-      ...texts, env: settings.env, providerIds: servedProviders, implementedStrategies: new Set<string>(strategyNames),
+      ...texts, env: secrets.env, providerIds: servedProviders, implementedStrategies: new Set<string>(strategyNames),
       providerOfModel: (model) => parts.prices.get(model)?.provider,
     }),
   });
@@ -105,6 +120,7 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
   const degradedMode = await readGeneration(settings).then(({ degradedMode: text }) => parse({ files: [{ path: 'none', text: EMPTY_CONFIG }], degradedMode: text }).degradedMode).catch(() => DEFAULT_DEGRADED_MODE);
   const state = await openGatewayState({ settings, degradedMode, master, clock, logger, metrics });
   const { database, redis, keys, limits } = state;
+  metrics.arms.shareWith(redis.channel);
   const records = await openRecords({ database, home: settings.home, pod: settings.telemetry.POD_NAME ?? hostname(), clock, logger, metrics: telemetry.metrics });
   const cacheState = logger.oncePerState('cache');
   const cache = createResponseCache({
@@ -119,6 +135,11 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
   const follower = followConfig({
     ...settings, pollMs: settings.configPollMs, live, logger, metrics, now: () => clock.now(),
     parse,
+    readSecrets: secretsDirectory === undefined ? undefined : async () => {
+      const read = await readSecretFiles(secretsDirectory, settings.env);
+      secrets.env = read.env;
+      return read.digest;
+    },
     compile: ({ config }) => compileSnapshot(config, parts),
     adopt: (snapshot, checked) => {
       adoptSettings(snapshot, parts);
@@ -137,17 +158,26 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
     await models.refresh(reason);
     await follower.publish();
   };
+  const dispatch: DispatchParts = {
+    retryBudget: parts.retryBudget, cooldowns: parts.cooldowns, random: Math.random,
+    onDecision: (decision) => metrics.decided(decision),
+    onFallback: (from, to) => metrics.fellBack(from, to),
+    onRetry: (group, reason) => metrics.retried(group, reason),
+    onAttemptEnd: (deployment, outcome) => metrics.attemptEnded(deployment, outcome),
+  };
+  const judge = openJudge({
+    live, dispatch, budget: createJudgeBudget({ shared: redis.shared, clock }), random: Math.random, traces: telemetry.traces, logger, metrics: telemetry.metrics,
+    book: records.book, onScore: (answer) => bandits.judged(answer),
+  });
   const context: GatewayContext = {
-    live, gate, telemetry, metrics, keys, limits, cache, database, pools, breakers, prices: parts.prices, audit: records.audit, book: records.book,
+    live, gate, telemetry, metrics, keys, limits, cache, database, pools, breakers, prices: parts.prices, audit: records.audit, bandits,
+    book: (exchange, record) => {
+      records.book(exchange, record);
+      bandits.ended(exchange.requestId, record, exchange.snapshot.config);
+    },
     accessChanged: (tokens) => state.accessChanged(tokens),
     degraded: () => state.degraded(),
-    dispatch: {
-      retryBudget: parts.retryBudget, cooldowns: parts.cooldowns, random: Math.random,
-      onDecision: (decision) => metrics.decided(decision),
-      onFallback: (from, to) => metrics.fellBack(from, to),
-      onRetry: (group, reason) => metrics.retried(group, reason),
-      onAttemptEnd: (deployment, outcome) => metrics.attemptEnded(deployment, outcome),
-    },
+    dispatch, judge,
     reloadReport: () => ({ ...identity, ...follower.report() }),
     reload,
   };
@@ -174,7 +204,7 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
     async drain() {
       const startedAt = clock.monotonic();
       logger.info('draining', { running: gate.running, limit_ms: settings.drainLimitMs });
-      const ended = await gate.drain(settings.drainLimitMs);
+      const [ended] = await Promise.all([gate.drain(settings.drainLimitMs), judge.close()]);
       const passed = clock.monotonic() - startedAt;
       if (passed < settings.drainDelayMs) await new Promise((resolve) => setTimeout(resolve, settings.drainDelayMs - passed));
       logger.info('drained', { ended_by_limit: ended, took_ms: Math.round(clock.monotonic() - startedAt) });
@@ -188,7 +218,9 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
       await closed;
       clearTimeout(stragglers);
       // What the last requests cost is written before the doors it goes through are closed.
+      await judge.close();
       await records.close();
+      await bandits.close();
       await state.close();
       live.close();
       await models.close();

@@ -2,10 +2,9 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { describeUnknown } from '@pointsman/errors';
-import { evaluateRouting, NOTES_MARK, plotOf, plotPage, qualityPage, readRoutingData, reportTable, trainableStrategies, trainableStrategy, type DataReport } from '@pointsman/router-training';
+import { evaluateRouting, NOTES_MARK, plotOf, plotPage, qualityPage, readRoutingData, renderPng, reportTable, trainableStrategies, trainableStrategy, type DataReport } from '@pointsman/router-training';
 import cliProgress from 'cli-progress';
 import { predictionFolder } from './prediction-folder.ts';
-import { renderPng } from './render-png.ts';
 
 const HELP = `Cross-validates routing strategies on real outcomes and prints tables.
 
@@ -71,7 +70,7 @@ async function writeDocs(reports: readonly DataReport[], networkReports: readonl
   const plots = reports.map((report) => plotOf(report, PLOTTED));
   for (const { name, svg } of plots) {
     await writeFile(join(images, `routing-${name}.svg`), svg);
-    await writeFile(join(images, `routing-${name}.png`), renderPng(svg));
+    await writeFile(join(images, `routing-${name}.png`), await renderPng(svg));
   }
   await writeFile(join(images, 'routing.html'), plotPage(plots));
   const page = join(DOCS, 'routing-quality.md');

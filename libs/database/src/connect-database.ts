@@ -5,6 +5,7 @@ import { createAuditStore } from './audit-store.ts';
 import { openConnections } from './connections.ts';
 import type { ConnectedDatabase, Database, DatabaseOptions } from './database.ts';
 import { migrate } from './migrate.ts';
+import { createModelDeploymentStore } from './model-deployments.ts';
 import { createSpendStore } from './spend-store.ts';
 
 /** Reports may run for seconds: no more of them at once than this, and none on a connection that a look-up of a key waits for. */
@@ -25,6 +26,7 @@ export function connectDatabase(options: DatabaseOptions & { readonly kind?: Dat
     spend: createSpendStore(connections, reports),
     audit: createAuditStore(connections),
     auditExports: createAuditExportStore(connections),
+    modelDeployments: createModelDeploymentStore(connections),
     migrate: (signal) => migrate(connections, signal),
     ping: async (signal) => {
       await connections.run(sql`SELECT 1`, { signal });

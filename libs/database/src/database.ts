@@ -1,4 +1,5 @@
 import type { AuditExportStore } from './audit-exports.ts';
+import type { ModelDeploymentStore } from './model-deployments.ts';
 import type { BudgetRow, KeyAccess, KeyRow, TeamRow, UserRow } from './rows.ts';
 
 /** A page of a list, newest first. `next` goes into the next question; undefined at the end. */
@@ -158,6 +159,8 @@ export interface Database {
 export interface ConnectedDatabase extends Database {
   /** What of the audit log is exported. */
   readonly auditExports: AuditExportStore;
+  /** Which version of a router model got traffic when, and by whom. */
+  readonly modelDeployments: ModelDeploymentStore;
 }
 
 export interface DatabaseOptions {

@@ -37,6 +37,10 @@ export function checkReferences(references: References, findings: Findings): voi
     }
   }
   for (const target of router.defaultFallbacks) checkTarget(target, [references.sectionOf('default_fallbacks'), 'default_fallbacks'], references, resolves, findings);
+  if (router.judge !== undefined && !resolves(router.judge.model)) {
+    const suggestion = nearestName(router.judge.model, groups);
+    findings.problems.push({ path: ['router_settings', 'judge', 'model'], message: 'no model group of this name', ...(suggestion === undefined ? {} : { suggestion }) });
+  }
   for (const group of Object.keys(router.groupRetryPolicy)) {
     if (!resolves(group)) warnMissing(findings, ['router_settings', 'model_group_retry_policy', group], 'no model group of this name: this policy is never used', group, groups);
   }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { breakerShape, cacheParamsShape, canaryShape, credentialShape, generalSettingsShape, groupStrategyShape, IGNORED_RETRIES, KEY_FIELDS_WITHOUT_EFFECT, keyBoundsShape, keyDefaultsShape, litellmSettingsShape, modelEntryShape, modelParamsShape, retryPolicyShape, routerSettingsShape, strategyArgs, TOP_LEVEL_SECTIONS } from './config-schema.ts';
+import { breakerShape, cacheParamsShape, canaryShape, credentialShape, generalSettingsShape, groupStrategyShape, IGNORED_RETRIES, judgeShape, KEY_FIELDS_WITHOUT_EFFECT, keyBoundsShape, keyDefaultsShape, litellmSettingsShape, modelEntryShape, modelParamsShape, retryPolicyShape, routerSettingsShape, strategyArgs, TOP_LEVEL_SECTIONS } from './config-schema.ts';
 import { LITELLM_CACHE_PARAMS, LITELLM_GENERAL_SETTINGS, LITELLM_MODULE_SETTINGS, LITELLM_PARAMS, LITELLM_ROUTER_SETTINGS, LITELLM_TOP_LEVEL } from './litellm-names.ts';
 
 const IGNORED = 'LiteLLM knows this key; Pointsman does not act on it.';
@@ -33,7 +33,7 @@ export function configJsonSchema(): JsonSchema {
 }
 
 /** Shapes whose keys the parser checks one by one: closed in the JSON Schema too. */
-const CLOSED = [breakerShape, cacheParamsShape, canaryShape, groupStrategyShape, keyBoundsShape, keyDefaultsShape, retryPolicyShape].map((shape) => Object.keys(shape).join());
+const CLOSED = [breakerShape, cacheParamsShape, canaryShape, groupStrategyShape, judgeShape, keyBoundsShape, keyDefaultsShape, retryPolicyShape].map((shape) => Object.keys(shape).join());
 
 function objectSchema(shape: z.core.$ZodLooseShape, alsoKnown: ReadonlySet<string>, { open = false }: { readonly open?: boolean }): JsonSchema {
   const schema = z.toJSONSchema(z.looseObject(shape), { io: 'input', unrepresentable: 'any', override: ({ jsonSchema, zodSchema }) => {

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { breakerShape, cacheParamsShape, canaryShape, credentialShape, generalSettingsShape, litellmSettingsShape, modelEntryShape, modelParamsShape, retryPolicyShape, routerSettingsShape, strategyArgsShape } from './config-schema.ts';
+import { breakerShape, cacheParamsShape, canaryShape, credentialShape, generalSettingsShape, judgeShape, litellmSettingsShape, modelEntryShape, modelParamsShape, retryPolicyShape, routerSettingsShape, strategyArgsShape } from './config-schema.ts';
 import { degradedModeShape } from './degraded-mode.ts';
 
 const TABLES: readonly (readonly [string, Readonly<Record<string, z.ZodType>>])[] = [
@@ -10,6 +10,7 @@ const TABLES: readonly (readonly [string, Readonly<Record<string, z.ZodType>>])[
   ['`router_settings.routing_strategy_args.canary`', canaryShape],
   ['`router_settings.retry_policy`', retryPolicyShape],
   ['`router_settings.breaker`', breakerShape],
+  ['`router_settings.judge`', judgeShape],
   ['`litellm_settings`', litellmSettingsShape],
   ['`litellm_settings.cache_params`', cacheParamsShape],
   ['`general_settings`', generalSettingsShape],

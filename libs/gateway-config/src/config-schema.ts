@@ -40,6 +40,11 @@ export const strategyArgsShape = {
   exploration: setting(numberSetting({ min: 0, max: 1 }), { description: 'Share of decisions that are drawn by chance (softmax over the scores) instead of taken greedily: what learning from traffic needs.', default: 0, ours: true }),
   exploration_temperature: setting(numberSetting({ min: 0.0001, max: 100 }), { description: 'Of that draw, in points of score: a candidate worse by this much is drawn e times less often.', default: 0.05, ours: true }),
   session_affinity: setting(booleanSetting(), { description: 'Whether later turns of a conversation keep their model while it can serve.', default: true, ours: true }),
+  posterior_scale: setting(numberSetting({ min: 0, max: 10 }), { description: '`contextual-bandit`: how far its beliefs reach, in points of quality; more explores more.', default: 0.25, ours: true }),
+  forgetting_half_life_h: setting(numberSetting({ min: 0, max: 87_600 }), { description: '`contextual-bandit`: hours after which what was learned counts half; 0 forgets nothing.', default: 168, ours: true }),
+  error_reward: setting(numberSetting({ min: 0, max: 1 }), { description: '`contextual-bandit`: the reward of a request whose provider failed.', default: 0, ours: true }),
+  learn_from_errors: setting(booleanSetting(), { description: '`contextual-bandit`: whether a provider that failed is a reward (`error_reward`).', default: true, ours: true }),
+  feedback_window_s: setting(numberSetting({ min: 1, max: 604_800 }), { description: '`contextual-bandit`: seconds in which feedback about a request is learned from.', default: 3600, ours: true }),
   store_prompts: setting(booleanSetting(), { description: 'Whether training rows hold the prompt. Without it not a word of one leaves the pod.', default: false, ours: true }),
   store_ngrams: setting(booleanSetting(), { description: 'Whether training rows hold hashed word pairs, which a dictionary can look up.', default: false, ours: true }),
   decision_timeout_ms: setting(numberSetting({ min: 1, max: 60_000 }), { description: 'Milliseconds for a routing decision; past them the default candidate serves.', ours: true }),
@@ -56,6 +61,15 @@ export const groupStrategyShape = {
 export const breakerShape = {
   failures: setting(numberSetting({ min: 1, integer: true }), { description: 'Failures in a row that open the breaker of a deployment.', default: 5, ours: true }),
   half_open_after_s: setting(durationSetting({ positive: true }), { description: 'Seconds until an open breaker lets one request through.', default: 60, ours: true }),
+};
+
+export const JUDGED_CANDIDATES = ['random', 'cheapest', 'dearest'] as const;
+export const judgeShape = {
+  model: setting(textSetting('a model group'), { description: 'The model group that judges. Prompts and answers of sampled requests are sent to its provider.', ours: true }),
+  sample_rate: setting(numberSetting({ min: 0, max: 1 }), { description: 'Share of routed chat requests that are answered a second time in the background and judged.', default: 0.01, ours: true }),
+  max_usd_per_day: setting(numberSetting({ min: 0, max: 1_000_000 }), { description: 'What second answers and verdicts may cost in a day (UTC), of all replicas. Models without a known price are not asked.', default: 1, ours: true }),
+  second_candidate: setting(z.enum(JUDGED_CANDIDATES, { error: 'expected "random", "cheapest" or "dearest"' }), { description: 'Who answers a second time, of the other candidates of the group.', default: 'random', ours: true }),
+  rubric: setting(textSetting('text'), { description: 'What the judge goes by, in words; without it correctness, completeness and following the instructions.', ours: true }),
 };
 
 export const routerSettingsShape = {
@@ -82,6 +96,7 @@ export const routerSettingsShape = {
   enable_pre_call_checks: setting(booleanSetting(), { description: 'Leave out deployments whose context window is smaller than the prompt.', default: false }),
   stream_recovery: setting(z.enum(['error', 'continue'], { error: 'expected "error" or "continue"' }), { description: 'When a stream breaks after its first content: end it with an error frame, or let the next candidate continue the answer.', default: 'error', ours: true }),
   retry_budget_ratio: setting(numberSetting({ min: 0, max: 10 }), { description: 'Retries allowed per first try over the last ten seconds.', default: 0.2, ours: true }),
+  judge: setting(z.object(judgeShape, { error: expected('a mapping with model, sample_rate, max_usd_per_day') }), { description: 'A second answer and a judge for a share of the chat requests, off the client’s path. Off without it.', ours: true }),
   breaker: setting(z.object(breakerShape, { error: expected('a mapping with failures and half_open_after_s') }), { description: 'Circuit breaker of each deployment.', ours: true }),
 };
 

@@ -80,6 +80,8 @@ export interface RouterSettings {
   /** Retries allowed per first try over the last ten seconds, e.g. 0.2. Ours. */
   readonly retryBudgetRatio: number;
   readonly breaker: { readonly failures: number; readonly halfOpenAfterMs: number };
+  /** Second answers and a judge for a share of the chat requests; undefined: none. Ours. */
+  readonly judge: { readonly model: string; /** 0 to 1. */ readonly sampleRate: number; readonly maxUsdPerDay: number; readonly secondCandidate: 'random' | 'cheapest' | 'dearest'; readonly rubric: string | undefined } | undefined;
 }
 
 /** The formats whose replies the response cache may keep. */

@@ -1,6 +1,6 @@
 import { isJsonObject, type JsonObject } from '@pointsman/schemas';
 import { z } from 'zod';
-import { breakerShape, canaryShape, groupStrategyShape, IGNORED_RETRIES, litellmSettingsShape, retryPolicyShape, routerSettingsShape, strategyArgsShape } from './config-schema.ts';
+import { breakerShape, canaryShape, groupStrategyShape, IGNORED_RETRIES, judgeShape, litellmSettingsShape, retryPolicyShape, routerSettingsShape, strategyArgsShape } from './config-schema.ts';
 import { checkKeys, problemsOf, type Findings } from './findings.ts';
 import type { RetryPolicy, RouterSettings } from './gateway-config.ts';
 import { slipOf } from './nearest-name.ts';
@@ -49,9 +49,20 @@ export function readRouter({ router, litellm }: RouterSections, findings: Findin
     enablePreCallChecks: own.enable_pre_call_checks ?? false,
     streamRecovery: own.stream_recovery ?? 'error',
     retryBudgetRatio: own.retry_budget_ratio ?? 0.2,
+    judge: readJudge(own.judge, findings),
     breaker: { failures: own.breaker?.failures ?? 5, halfOpenAfterMs: own.breaker?.half_open_after_s ?? 60_000 },
   };
   return { settings, litellmSettings: general };
+}
+
+function readJudge(judge: Partial<Router>['judge'], findings: Findings): RouterSettings['judge'] {
+  if (judge === undefined) return undefined;
+  const { model } = judge;
+  if (model === undefined) {
+    findings.problems.push({ path: ['router_settings', 'judge', 'model'], message: 'is required: the model group that judges' });
+    return undefined;
+  }
+  return { model, sampleRate: judge.sample_rate ?? 0.01, maxUsdPerDay: judge.max_usd_per_day ?? 1, secondCandidate: judge.second_candidate ?? 'random', rubric: judge.rubric };
 }
 
 /** The section as its schema reads it, without the keys that are wrong, so that one bad key does not hide what others say. */
@@ -68,6 +79,7 @@ function checkNestedKeys(router: JsonObject, findings: Findings): void {
   const check = (value: unknown, path: Path, shape: object, ignored?: ReadonlySet<string>): void => {
     if (isObject(value)) checkKeys(value, path, { known: Object.keys(shape), ...(ignored === undefined ? {} : { ignored }) }, findings);
   };
+  check(router['judge'], ['router_settings', 'judge'], judgeShape);
   check(router['breaker'], ['router_settings', 'breaker'], breakerShape);
   check(router['retry_policy'], ['router_settings', 'retry_policy'], retryPolicyShape, IGNORED_RETRIES);
   for (const [group, policy] of entriesOf(router['model_group_retry_policy'])) check(policy, ['router_settings', 'model_group_retry_policy', group], retryPolicyShape, IGNORED_RETRIES);

@@ -8,3 +8,8 @@ export { countersOf, type AnsweredReading, type ReplicaCounters, type ReplicaRea
 export { parseGateways, type GatewayPlaces } from './parse-gateways.ts';
 export { createGatewayReader, type GatewayReader, type GatewayReaderOptions } from './read-gateways.ts';
 export { createPrometheusReader, rolloutQueries, type PrometheusReaderOptions } from './read-prometheus.ts';
+export { boundedMeanSequence, meanSequence, type Interval, type MeasureSums } from './confidence-sequences.ts';
+export { ARM_MEASURES, compareArms, type ArmBreach, type ArmMeasure, type ArmTolerance, type ModelArm } from './compare-arms.ts';
+export { armKey, armsOf, ModelArmTally, type ArmCounters } from './model-arm-tally.ts';
+export { createModelRollout, type ModelDecision, type ModelLimits, type ModelProgress, type ModelRollout, type ModelRolloutOptions, type ModelRolloutReason, type ModelSample } from './create-model-rollout.ts';
+export { editModelVersion, modelUse, type ModelChange, type ModelUse } from './edit-model-version.ts';

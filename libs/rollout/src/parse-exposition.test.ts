@@ -49,6 +49,6 @@ gateway_config_info{revision="0123456789ab"} 1
 process_start_time_seconds 1763900000
 `;
   expect(countersOf(parseExposition(page, READ_METRICS))).toEqual({
-    revision: '0123456789ab', counters: { startedAt: 1763900000, requests: 100, failed: 10 },
+    arms: new Map(), revision: '0123456789ab', counters: { startedAt: 1763900000, requests: 100, failed: 10 },
   });
 });

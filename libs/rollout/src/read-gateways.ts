@@ -64,11 +64,11 @@ async function readReplica(url: string, ask: Ask): Promise<ReplicaReading> {
     const [page, readiness, report] = await Promise.all([
       bodyOf(`${url}/metrics`, limited), bodyOf(`${url}/health/readiness`, limited, { anyStatus: true }), ask.adminKey === undefined ? undefined : reportOf(url, limited),
     ]);
-    const { revision, counters } = countersOf(parseExposition(page.text, READ_METRICS));
+    const { revision, counters, arms } = countersOf(parseExposition(page.text, READ_METRICS));
     return {
-      replica: url, counters, isReady: readiness.ok,
+      replica: url, counters, ...(arms.size === 0 ? {} : { arms }), isReady: readiness.ok,
       revision: revision === '' ? (report?.config_revision ?? revisionOf(readiness.text)) : revision,
-      ...(report === undefined ? {} : { models: report.models, appliedAt: report.applied_at }),
+      ...(report === undefined ? {} : { models: report.models, appliedAt: report.applied_at, ...(report.rejected_models === undefined ? {} : { rejectedModels: report.rejected_models }) }),
       ...(report?.last_rejected === undefined ? {} : { lastRejected: report.last_rejected }),
     };
   } catch (error) {

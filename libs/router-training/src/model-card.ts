@@ -24,7 +24,7 @@ A router model of Pointsman: predicts, for a prompt, how good the answer of each
 | data digest | \`${training.dataset_sha256}\` |
 | seed | ${training.seed} |
 | size | ${modelBytes} bytes |
-| on its own training rows | ${Object.entries(training.metrics).map(([metric, value]) => `${metric} ${value}`).join(', ')} |
+| on its own training rows | ${Object.entries(training.metrics).filter(([metric]) => metric.startsWith('training_')).map(([metric, value]) => `${metric} ${value}`).join(', ')} |
 
 The last line says that training worked, not how good routing is: run \`evaluate\` on questions the model has not seen. Prompts unlike the training data get predictions
 near each candidate's mean. Retrain when candidates change or traffic moves away from what it learned.

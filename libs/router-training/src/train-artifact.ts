@@ -26,7 +26,9 @@ export interface TrainArtifactOptions {
   /** `llmrouter-hybrid`, or without the prefix; `llmrouter-automix` trains a verifier of answers. */
   readonly strategy: string;
   /** JSON Lines, gzipped or not, in any of the forms that `readOutcomes` takes. */
-  readonly dataFiles: readonly (string | WeightedFile)[];
+  readonly dataFiles?: readonly (string | WeightedFile)[] | undefined;
+  /** Rows that were read already, after those of files. */
+  readonly rows?: readonly OutcomeRow[] | undefined;
   /** Empty or not there yet. */
   readonly outDirectory: string;
   readonly name: string;
@@ -74,12 +76,13 @@ export async function trainArtifact(options: TrainArtifactOptions): Promise<Trai
   const { seed = 1, embedder = 'static', args = {}, progress, signal } = options;
   const strategy = [VERIFIER_STRATEGY, 'automix'].includes(options.strategy) ? VERIFIER_STRATEGY : trainableStrategy(options.strategy);
   progress?.('read', 0);
-  const files = options.dataFiles.map((file) => (typeof file === 'string' ? { file, weight: 1 } : file));
+  const files = (options.dataFiles ?? []).map((file) => (typeof file === 'string' ? { file, weight: 1 } : file));
   const read: OutcomeRow[] = [];
   for (const { file, weight } of files) {
     const rows = await readOutcomes([file], { limit: options.limit === undefined ? undefined : options.limit - read.length, signal });
     for (const row of rows) read.push(weight === 1 ? row : { ...row, weight: row.weight * weight });
   }
+  for (const row of options.rows ?? []) read.push(row);
   const rows = withColumns(read, options.rename ?? {}, options.candidates);
   if (rows.length === 0) throw new AppError('invalid_request', 'too_few_rows', 'The data holds no row with a known quality.');
   progress?.('read', 1);

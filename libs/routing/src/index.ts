@@ -30,3 +30,7 @@ export { ANSWER_FEATURES, answerFeatures } from './compound/answer-features.ts';
 export { ANSWER_SEPARATOR, VERIFIER_STRATEGY, verifierFeatures } from './compound/verifier-extractor.ts';
 export type { Cascade, Compound, Decomposition, HeldAnswer, Verdict, VerdictReason } from './compound/compound.ts';
 export { aggregatorPrompt, partsOfPlan, plannerPrompt, type AnsweredPart } from './compound/compound-prompts.ts';
+export { armOf, type BanditLearners } from './strategies/contextual-bandit/contextual-bandit.ts';
+export { BANDIT_DIMENSIONS, BANDIT_LAYOUT, banditFeatures } from './strategies/contextual-bandit/bandit-features.ts';
+export { ARM_BYTES, ArmSums } from './strategies/contextual-bandit/arm-sums.ts';
+export { BanditLearner } from './strategies/contextual-bandit/bandit-learner.ts';

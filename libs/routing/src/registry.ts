@@ -33,6 +33,7 @@ export const strategies = {
   'llmrouter-llm-multiround': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-llm-multiround/llmrouter-llm-multiround.ts') },
   'llmrouter-causallm': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-causallm/llmrouter-causallm.ts') },
   'llmrouter-custom': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/llmrouter-custom/llmrouter-custom.ts') },
+  'contextual-bandit': { enforcesRateLimits: false, readsPrompt: true, load: () => import('./strategies/contextual-bandit/contextual-bandit.ts') },
 } as const satisfies Record<string, StrategyDefinition>;
 
 export type StrategyName = keyof typeof strategies;

@@ -3,6 +3,7 @@ import type { Compound } from './compound/compound.ts';
 import type { DeploymentStats } from './deployment-stats.ts';
 import type { EmbedderIdentity, FeatureExtractor, PromptFeatures, PromptInput } from './features/prompt-features.ts';
 import type { RouterModel } from './onnx/router-model.ts';
+import type { BanditLearners } from './strategies/contextual-bandit/contextual-bandit.ts';
 
 /** What a request may need that not every model has. */
 export type Ability = 'tools' | 'vision' | 'json';
@@ -125,6 +126,8 @@ export interface StrategyParts {
   readonly args: Readonly<Record<string, unknown>>;
   /** Undefined where nothing learned can be loaded: strategies that learn then decide by what they believe beforehand. */
   readonly models?: RouterModels | undefined;
+  /** What `contextual-bandit` learns into; it outlives snapshots. Undefined: what it learns goes with the strategy. */
+  readonly bandits?: BanditLearners | undefined;
   /** Whether an operator's own module may be loaded, and which folder its path is relative to. Undefined: none may. */
   readonly modules?: { readonly allowed: boolean; readonly directory?: string | undefined } | undefined;
 }

@@ -45,6 +45,16 @@ export const ROUTER_DECISIONS = defineCounter('router_decisions_total', 'Routing
 export const ROUTER_DECISION_DURATION = defineHistogram('router_decision_duration_seconds', 'Seconds that a routing decision took.', ['strategy'], OVERHEAD_SECONDS);
 export const ROUTER_DECISION_TIMEOUTS = defineCounter('router_decision_timeouts_total', 'Routing decisions that missed their deadline and took the default candidate.', ['strategy']);
 export const ROUTER_FEEDBACK = defineCounter('router_feedback_total', 'Feedback scores received, by strategy and model version.', ['strategy', 'model_version']);
+export const ROUTER_BANDIT_REWARDS = defineCounter('router_bandit_rewards_total', 'Rewards that the contextual bandit learned from, by source: feedback, judge, error.', ['source']);
+export const ROUTER_JUDGE_VERDICTS = defineCounter('router_judge_verdicts_total', 'Requests sampled for the judge, by outcome: judged, bad_reply (no strict JSON), no_answer (the second candidate), judge_failed, over_budget, busy, unpriced, aborted.', ['outcome']);
+export const ROUTER_JUDGE_SPEND = defineCounter('router_judge_spend_usd_total', 'USD that the judge and the second answers cost.', []);
+/** `router_arm_*{measure}`: what versions of a router model are compared by. */
+export const ARM_MEASURES = ['request_seconds', 'decision_seconds', 'cost_usd', 'feedback', 'judge'] as const;
+export type ArmMeasureLabel = (typeof ARM_MEASURES)[number];
+export const ROUTER_ARM_REQUESTS = defineCounter('router_arm_requests_total', 'Requests that a version of a router model decided, by outcome: ok, failed (through no fault of their caller), refused (through their caller\u2019s).', ['router_model', 'model_version', 'outcome']);
+export const ROUTER_ARM_OBSERVATIONS = defineCounter('router_arm_observations_total', 'Values observed of requests that a version of a router model decided, by measure: request_seconds, decision_seconds, cost_usd, feedback, judge.', ['router_model', 'model_version', 'measure']);
+export const ROUTER_ARM_SUM = defineCounter('router_arm_sum_total', 'Sum of those values, in the unit of the measure; divided by router_arm_observations_total the mean.', ['router_model', 'model_version', 'measure']);
+export const ROUTER_ARM_SQUARES = defineCounter('router_arm_squares_total', 'Sum of the squares of those values: what an interval around the mean is made from.', ['router_model', 'model_version', 'measure']);
 export const GATEWAY_DEGRADED_MODE = defineGauge('gateway_degraded_mode', '1 while a service is away and its fallback serves, else 0.', ['service']);
 export const CIRCUIT_BREAKER_STATE = defineGauge('circuit_breaker_state', 'State of a circuit breaker: 0 closed, 1 half open, 2 open.', ['target']);
 export const GATEWAY_CONFIG_INFO = defineGauge('gateway_config_info', '1 for the configuration revision that serves.', ['revision']);

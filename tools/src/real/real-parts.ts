@@ -17,7 +17,11 @@ export interface RealPart {
 export const REAL_PARTS: readonly RealPart[] = [
   { name: 'otel-collector', needs: ['go', 'flock'], script: 'otel-collector.sh', limitMin: 20, tests: ['otel-collector.real-test.ts'] },
   { name: 'minio', needs: ['go', 'flock'], script: 'minio.sh', limitMin: 20, tests: ['object-store-on-minio.real-test.ts', 'sync-on-minio.real-test.ts'] },
+  { name: 'openbao', needs: ['python3', 'flock'], script: 'openbao.sh', limitMin: 5, tests: ['secrets-from-openbao.real-test.ts'] },
+  { name: 'kubernetes', needs: ['go', 'jq', 'flock', 'openssl'], script: 'kubernetes.sh', limitMin: 35, tests: ['kubernetes.real-test.ts'] },
+  { name: 'traces-end-to-end', needs: ['go', 'flock', 'jq'], script: 'traces-end-to-end.sh', limitMin: 40, tests: ['traces-end-to-end.real-test.ts'] },
   { name: 'python-sdk', needs: ['python3', 'flock'], script: 'python-sdk.sh', limitMin: 5, tests: ['python-sdk.real-test.ts'] },
+  { name: 'mlflow', needs: ['python3', 'flock'], script: 'mlflow.sh', limitMin: 15, tests: ['mlflow-registry.real-test.ts'] },
 ];
 
 /**

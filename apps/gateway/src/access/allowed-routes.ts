@@ -19,7 +19,7 @@ export interface RouteRules {
 
 /** By the beginning of a route's pattern. */
 const MANAGED = ['/key', '/team', '/user', '/budget', '/spend', '/global'] as const;
-const ADMIN = ['/health', '/config', '/audit', '/reload'] as const;
+const ADMIN = ['/health', '/config', '/audit', '/reload', '/router'] as const;
 const INFO: ReadonlySet<string> = new Set(['/v1/models', '/v1/models/{id}', '/model/info', '/metrics']);
 
 /** LiteLLM's names of groups of routes. */

@@ -26,6 +26,7 @@ const OPERATIONS: readonly Operation[] = [
   { method: 'get', path: '/model/info', summary: 'Deployments with prices and limits', tag: 'Operation' },
   { method: 'post', path: '/v1/route', summary: 'Dry run: the routing decision for a chat request, nothing is called', body: chatBodySchema, tag: 'Routing' },
   { method: 'post', path: '/v1/feedback', summary: 'What a reply was worth: the signal that routing learns from', body: feedbackFields.schema, tag: 'Routing' },
+  { method: 'get', path: '/router/experiments', summary: 'Groups whose router model has a canary: both versions with errors, latency, scores and cost', tag: 'Routing' },
   { method: 'get', path: '/health/liveliness', summary: 'The process lives', open: true, tag: 'Operation' },
   { method: 'get', path: '/health/readiness', summary: 'The replica wants traffic', open: true, tag: 'Operation' },
   { method: 'get', path: '/health/config', summary: 'The configuration that serves, and the last one refused', tag: 'Operation' },

@@ -11,7 +11,7 @@ const MAX_FEEDBACK_BYTES = 16 * 1024;
 
 /**
  * `POST /v1/feedback`: what a reply was worth, by its `x-request-id`. Answers 202: the word goes out as a span of its own (`router.feedback`), which trace-exporter
- * joins to the row of the request; nothing is looked up here, so feedback may reach another replica than the request did, and days later.
+ * joins to the row of the request; nothing is waited for here, so feedback may reach another replica than the request did, and days later.
  * Any key may speak of any request, since ids cannot be guessed; whose key it was goes with it. What a person wrote stays here unless prompts are stored.
  */
 export function feedback(context: GatewayContext): Handler {
@@ -19,6 +19,7 @@ export function feedback(context: GatewayContext): Handler {
     if (raw.length > MAX_FEEDBACK_BYTES) throw new AppError('payload_too_large', 'request_too_large', `Feedback may have at most ${String(MAX_FEEDBACK_BYTES)} bytes.`);
     const { fields } = parseFields(feedbackFields, parseJsonBody(raw).value);
     const { request_id: requestId, score, label, comment } = fields;
+    void context.bandits?.rate(requestId, score);
     const span = beginSpan(context, exchange);
     span.set(attribute.ROUTER_FEEDBACK_REQUEST_ID, requestId);
     span.set(attribute.ROUTER_FEEDBACK_SCORE, score);
@@ -30,6 +31,7 @@ export function feedback(context: GatewayContext): Handler {
     const { recording } = span;
     span.end();
     context.telemetry.logger.forSpan(exchange.trace).info('feedback', { rated_request_id: requestId, score, label, key_hash: exchange.principal.keyHash.slice(0, 16) });
+    context.metrics.arms.scored({ requestId, score, source: 'feedback' });
     sendJson(exchange.res, 202, { object: 'feedback', request_id: requestId, recorded: recording }, { 'x-request-id': exchange.requestId });
   });
 }

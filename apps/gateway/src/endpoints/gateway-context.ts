@@ -3,6 +3,7 @@ import type { UpstreamPools } from '@pointsman/providers';
 import type { PriceMap } from '@pointsman/pricing';
 import type { CircuitBreakers } from '@pointsman/resilience';
 import type { Telemetry } from '@pointsman/telemetry';
+import type { Bandits } from '../bandit/open-bandits.ts';
 import type { KeyStore } from '../access/key-store.ts';
 import type { Limits } from '../access/limits.ts';
 import type { ResponseCache } from '../cache/response-cache.ts';
@@ -11,6 +12,7 @@ import type { DrainGate } from '../http/drain-gate.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { AuditSink } from '../record/audit-sink.ts';
 import type { ExchangeRecord } from '../record/exchange-record.ts';
+import type { Judge } from '../judge/open-judge.ts';
 import type { GatewayMetrics } from '../record/gateway-metrics.ts';
 import type { ReloadReport } from '../snapshot/follow-config.ts';
 import type { GatewayDatabase } from '../state/gateway-database.ts';
@@ -27,6 +29,10 @@ export interface GatewayContext {
   readonly cache: ResponseCache;
   readonly database: GatewayDatabase;
   readonly audit: AuditSink;
+  /** Has a share of the answers judged in the background. */
+  readonly judge?: Pick<Judge, 'sample'> | undefined;
+  /** What is learned online from feedback. */
+  readonly bandits?: Pick<Bandits, 'rate'> | undefined;
   /** Books a request that is over, before the last byte of its reply is written. Never throws. */
   readonly book: (exchange: Exchange, record: ExchangeRecord) => void;
   /** Tells every replica that these keys (hashes; undefined = all) are not what they were. */

@@ -14,6 +14,7 @@ import { newRecord } from '../dispatch/new-record.ts';
 import { promptOf } from '../dispatch/prompt-text.ts';
 import { sessionOf } from '../dispatch/session-of.ts';
 import type { Exchange } from '../http/exchange.ts';
+import { joinTaps } from '../judge/open-judge.ts';
 import { STAND_IN } from '../http/long-strings.ts';
 import { parseJsonBody, type JsonBody } from '../http/parse-json-body.ts';
 import type { Running } from '../http/serve.ts';
@@ -126,12 +127,16 @@ function dispatchAdmitted(context: GatewayContext, running: Running, call: Prepa
     record.cacheKey = visit?.key;
     if (record.stream) context.metrics.streamStarted();
     const fallbackLimits = FallbackLimits.of(context.limits, principal, admission);
+    // What a client sends to a server of its own, or answers for itself, is nobody else's to read.
+    const isOurs = call.parameters.clientSide === undefined && call.parameters.mockResponse === undefined;
+    const sample = !isOurs ? undefined : context.judge?.sample({ requestId: exchange.requestId, snapshot: exchange.snapshot, plan, format: call.format, stream, body: () => body.value });
     const finished = (): void => {
       if (record.stream) context.metrics.streamEnded();
       context.book(exchange, record);
       // Nobody was asked for what came out of the cache: it uses nothing of what the caller has.
       answer.settle({ totalTokens: record.cacheHit ? 0 : record.usage?.totalTokens ?? 0, costUsd: record.costUsd ?? 0 });
       fallbackLimits?.settle(record);
+      sample?.ended(record);
     };
     if (stored !== undefined) {
       record.decision = cachedDecision(plan, stored.modelId);
@@ -142,7 +147,7 @@ function dispatchAdmitted(context: GatewayContext, running: Running, call: Prepa
     new Dispatch(exchange, {
       format: call.format, body, stream: record.stream, requestedModel: call.model, plan, parameters: call.parameters,
       prompt: prompt.text, promptTokens: prompt.tokens, about: prompt.about, session: () => sessionOfCall(exchange, call), user: endUser ?? principal.userId,
-      anthropicBeta, tap: visit?.tap(record), fallbackLimits,
+      anthropicBeta, tap: joinTaps(visit?.tap(record), sample?.tap), fallbackLimits,
     }, context.dispatch, record, finished).start();
   };
   if (admitted instanceof Promise || found instanceof Promise) return Promise.all([admitted, found]).then(([answer, stored]) => proceed(answer, stored));

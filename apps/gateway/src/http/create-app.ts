@@ -12,6 +12,7 @@ import { managementRoutes, UNSUPPORTED_MANAGEMENT } from '../endpoints/managemen
 import { listModels, modelInfo, showModel } from '../endpoints/models.ts';
 import { createPassthrough, PASSTHROUGH_ROUTES } from '../endpoints/passthrough.ts';
 import { startProxiedCall } from '../endpoints/proxied-call.ts';
+import { routerExperiments } from '../endpoints/router-experiments.ts';
 import { routeDryRun } from '../endpoints/route-dry-run.ts';
 import type { ErrorShape } from './exchange.ts';
 import { sendError } from './send-error.ts';
@@ -83,6 +84,7 @@ function createApp(context: GatewayContext, direct: Map<string, Handler>): Expre
   on('post', ['/v1/messages/count_tokens', '/anthropic/v1/messages/count_tokens'], countTokens(context));
   on('post', ['/v1/route'], routeDryRun(context));
   on('post', ['/v1/feedback', '/feedback'], feedback(context));
+  on('get', ['/router/experiments'], routerExperiments(context));
   on('get', ['/v1/models', '/models'], listModels(context));
   for (const path of ['/v1/models/*id', '/models/*id']) {
     app.get(path, (req, res) => showModel(context, [req.params['id']].flat().join('/'))(req, res));

@@ -67,6 +67,7 @@ function end(context: GatewayContext, running: Running): void {
     });
   }
   context.metrics.requestEnded({ route: exchange.route, status, durationMs: exchange.elapsedMs(), record, passedTo: running.passedTo });
+  if (record !== undefined) context.metrics.arms.requestEnded(exchange, record);
   context.gate.leave(exchange);
   exchange.release();
 }

@@ -2,6 +2,7 @@ import type { ProviderFault } from '@pointsman/providers';
 import type { Decision } from '@pointsman/routing';
 import { metric, type Metrics } from '@pointsman/telemetry';
 import type { Deployment } from '../snapshot/snapshot.ts';
+import { ModelArms } from '../experiments/model-arms.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
 import { failureReason } from './failure-reason.ts';
 
@@ -21,6 +22,8 @@ export interface RequestOutcome {
 
 /** The gateway's metrics, with every name in one place (`libs/telemetry/src/metric-names.ts`). Model labels come from the configuration only. */
 export class GatewayMetrics {
+  /** What each version of a router model did. */
+  readonly arms: ModelArms;
   readonly #requests;
   readonly #duration;
   readonly #overhead;
@@ -46,6 +49,7 @@ export class GatewayMetrics {
   readonly #limited;
 
   constructor(metrics: Metrics) {
+    this.arms = new ModelArms(metrics);
     this.#requests = metrics.counter(metric.GATEWAY_REQUESTS);
     this.#duration = metrics.histogram(metric.GATEWAY_REQUEST_DURATION);
     this.#overhead = metrics.histogram(metric.GATEWAY_OVERHEAD);

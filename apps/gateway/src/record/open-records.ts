@@ -3,8 +3,9 @@ import { openSpool, type SpoolOptions } from '@pointsman/spool';
 import { metric, type Metrics } from '@pointsman/telemetry';
 import type { Logger } from '@pointsman/telemetry';
 import type { Clock } from '@pointsman/timing';
-import type { GatewayContext } from '../endpoints/gateway-context.ts';
+import type { Exchange } from '../http/exchange.ts';
 import type { GatewayDatabase } from '../state/gateway-database.ts';
+import type { ExchangeRecord } from './exchange-record.ts';
 import { openAuditLog } from './audit-log.ts';
 import { noAudit, type AuditSink } from './audit-sink.ts';
 import { createSpendLedger } from './spend-ledger.ts';
@@ -18,7 +19,7 @@ const LAST_DELIVERY_MS = 3_000;
 
 export interface Records {
   readonly audit: AuditSink;
-  readonly book: GatewayContext['book'];
+  readonly book: (exchange: Pick<Exchange, 'principal' | 'trace' | 'requestId' | 'elapsedMs'>, record: ExchangeRecord) => void;
   close(): Promise<void>;
 }
 

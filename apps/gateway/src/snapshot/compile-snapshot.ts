@@ -27,6 +27,8 @@ export interface SnapshotParts {
   readonly onProviderProblem: (configured: ConfiguredModel, problem: string) => void;
   /** Router models of this process; undefined where none can be loaded. */
   readonly models?: RouterModels | undefined;
+  /** What is learned online; undefined where nothing is kept. */
+  readonly bandits?: StrategyParts['bandits'];
   /** Whether the configuration may name modules as strategies, and the folder that their paths are relative to. */
   readonly modules?: StrategyParts['modules'];
   readonly onDecisionProblem: (problem: DecisionProblem, strategy: string, cause: unknown) => void;
@@ -136,7 +138,7 @@ async function compile(config: GatewayConfig, parts: SnapshotParts, opened: Set<
     if (decider === undefined) {
       const args = own?.args ?? router.strategyArgs;
       const timeoutMs = args['decision_timeout_ms'];
-      decider = createStrategy(name, { random: parts.random, now: () => parts.clock.now(), args, models: parts.models, modules: parts.modules }).then((strategy) => new Decider({
+      decider = createStrategy(name, { random: parts.random, now: () => parts.clock.now(), args, models: parts.models, bandits: parts.bandits, modules: parts.modules }).then((strategy) => new Decider({
         strategy, clock: parts.clock, onProblem: parts.onDecisionProblem, ...(typeof timeoutMs === 'number' ? { timeoutMs } : {}),
       }));
       deciders.set(key, decider);

@@ -11,6 +11,7 @@ import { GatewayMetrics } from '../record/gateway-metrics.ts';
 import { emptySnapshot } from './compile-snapshot.ts';
 import { followConfig, type ConfigFollower, type ReloadReport } from './follow-config.ts';
 import { readGeneration } from './read-generation.ts';
+import { readSecretFiles, type Environment } from './secret-files.ts';
 import type { Snapshot } from './snapshot.ts';
 
 const served: ReadonlySet<string> = new Set(providerIds);
@@ -50,11 +51,16 @@ interface FollowOptions {
   /** Runs before each compile; may wait or throw. */
   readonly beforeCompile?: (parsed: ParsedGatewayConfig) => Promise<void> | void;
   readonly candidates?: boolean;
+  /** Makes a folder of secrets, which the models' names come from. */
+  readonly secrets?: boolean;
 }
 
-async function follow({ pollMs = NEVER_MS, beforeCompile = () => undefined }: FollowOptions = {}): Promise<Followed> {
+async function follow({ pollMs = NEVER_MS, beforeCompile = () => undefined, secrets = false }: FollowOptions = {}): Promise<Followed> {
   const directory = await temporaryDirectory();
   const path = join(directory.path, 'config.yaml');
+  const secretsDirectory = join(directory.path, 'secrets');
+  if (secrets) await mkdir(secretsDirectory);
+  let env: Environment = {};
   const lines: string[] = [];
   const telemetry = startTelemetry({ serviceName: 't', serviceVersion: '0', logLevel: 'debug', processMetrics: false, writeLine: (line) => void lines.push(line) });
   const metrics = new RecordingMetrics(telemetry.metrics);
@@ -65,8 +71,13 @@ async function follow({ pollMs = NEVER_MS, beforeCompile = () => undefined }: Fo
   const follower = followConfig({
     configPath: path, candidatesPath: undefined, pollMs, live, metrics, logger: telemetry.logger, now: () => 1_700_000_000_000,
     degradedModePath: undefined,
+    ...(secrets ? { secretsDirectory, readSecrets: async () => {
+      const read = await readSecretFiles(secretsDirectory, { FROM_PROCESS: 'process' });
+      ({ env } = read);
+      return read.digest;
+    } } : {}),
     parse: (texts) => ({
-      degradedMode: texts.degradedMode === undefined ? DEFAULT_DEGRADED_MODE : parseDegradedMode(texts.degradedMode), ...parseGatewayConfig({ ...texts, env: {}, providerIds: served }),
+      degradedMode: texts.degradedMode === undefined ? DEFAULT_DEGRADED_MODE : parseDegradedMode(texts.degradedMode), ...parseGatewayConfig({ ...texts, env, providerIds: served }),
     }),
     async compile(parsed) {
       await beforeCompile(parsed);
@@ -262,7 +273,9 @@ test('degraded-mode.yaml is part of it: a bad one keeps the whole of what serves
   await rm(file);
   await followed.follower.reload('signal');
   expect(followed.modes.map(({ fallbackKeyTtlMs }) => fallbackKeyTtlMs)).toEqual([3_600_000, 60_000, 3_600_000]);
-  expect(followed.reported.map(({ last_rejected }) => last_rejected !== undefined)).toEqual([false, true, false, false]);
+  // A watch that was late reports the same once more.
+  const told = followed.reported.map(({ last_rejected }) => last_rejected !== undefined);
+  expect(told.filter((refused, index) => refused !== told[index - 1])).toEqual([false, true, false]);
   expect(followed.reported.at(-1)?.config_revision).toBe(followed.live.current.revision);
 });
 
@@ -347,4 +360,36 @@ test('closed during a pass: the pass is waited for, its snapshot is closed and n
   expect(followed.closed).toEqual(['a']);
   expect(followed.adopted).toEqual([]);
   expect(followed.live.current.ready).toBe(false);
+});
+
+test('a rotated secret is applied though the configuration is the same, as the kubelet and as an agent write it; one that cannot be read changes nothing', async () => {
+  await using followed = await follow({ secrets: true });
+  const folder = join(followed.directory.path, 'secrets');
+  const keys = (): (string | undefined)[] => followed.live.current.config.models.map(({ apiKey }) => apiKey);
+  await writeFile(followed.path, JSON.stringify({ model_list: ['OPENAI_KEY', 'FROM_PROCESS'].map((name) => ({ model_name: name, litellm_params: { model: 'openai/gpt', api_key: `os.environ/${name}` } })) }));
+  // A Secret as the kubelet mounts it: names are links through ..data, which is swapped.
+  for (const [version, key] of [['v1', 'first'], ['v2', 'second']] as const) {
+    await mkdir(join(folder, version));
+    await writeFile(join(folder, version, 'OPENAI_KEY'), `${key}\n`);
+  }
+  await symlink('v1', join(folder, '..data'));
+  await symlink(join('..data', 'OPENAI_KEY'), join(folder, 'OPENAI_KEY'));
+  await followed.follower.reload('start');
+  expect(keys()).toEqual(['first', 'process']);
+  const { revision } = followed.live.current;
+  await symlink('v2', join(folder, '..next'));
+  await rename(join(folder, '..next'), join(folder, '..data'));
+  await eventually(() => expect(keys()).toEqual(['second', 'process']));
+  expect(followed.live.current.revision).toBe(revision);
+  expect(followed.logged().at(-1)).toBe('info rotated secrets applied');
+  await rm(join(folder, 'OPENAI_KEY'));
+  await mkdir(join(folder, 'not a variable'));
+  await writeFile(join(folder, 'OPENAI_KEY'), 'third');
+  await eventually(() => expect(keys()).toEqual(['third', 'process']));
+  await followed.follower.reload('signal');
+  expect(followed.metrics.reloads, 'what is the same is not compiled again').toEqual(['applied', 'applied', 'applied']);
+  await writeFile(join(folder, 'HUGE'), Buffer.alloc(70_000));
+  await followed.follower.reload('signal');
+  expect(followed.follower.report().last_rejected?.reason).toMatch(/SECRETS_DIR .* cannot be read: .*HUGE has more than 65536 bytes/);
+  expect(keys()).toEqual(['third', 'process']);
 });

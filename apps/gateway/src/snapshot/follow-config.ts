@@ -22,6 +22,10 @@ export interface CheckedConfig extends ParsedGatewayConfig {
 export interface FollowConfigParts extends ConfigPlaces {
   readonly pollMs: number;
   readonly live: LiveValue<Snapshot>;
+  /** Where secrets lie as files, watched like the configuration: a rotated one is taken over without a restart. */
+  readonly secretsDirectory?: string | undefined;
+  /** Takes over what the files of secrets say now, and resolves to a digest of them. */
+  readonly readSecrets?: (() => Promise<string>) | undefined;
   /** Throws for texts that are not valid, each of them: a generation is taken as a whole or not at all. */
   readonly parse: (texts: ConfigTexts) => CheckedConfig;
   readonly compile: (checked: CheckedConfig) => Promise<Snapshot>;
@@ -55,16 +59,17 @@ const SETTLE_MS = 50;
 export function followConfig(parts: FollowConfigParts): ConfigFollower {
   const { logger, metrics, live } = parts;
   const rejections = logger.oncePerState('config');
-  let appliedRevision = '';
-  let rejectedRevision = '';
+  // Revision and digest of the secrets: the same configuration with a rotated key is another one to compile.
+  let appliedIdentity = '';
+  let rejectedIdentity = '';
   let rejected: ReloadReport['last_rejected'];
   let warnings: readonly ConfigProblem[] = [];
   let running: Promise<void> | undefined;
   let again: Promise<void> | undefined;
   let closed = false;
 
-  const reject = (revision: string, error: unknown, reason: string): void => {
-    rejectedRevision = revision;
+  const reject = (revision: string, error: unknown, reason: string, identity = revision): void => {
+    rejectedIdentity = identity;
     const problems = error instanceof ConfigRejectedError ? error.problems : [];
     const told = error instanceof AppError ? error.message : describeUnknown(error);
     rejected = { at: new Date(parts.now()).toISOString(), revision, reason: told, problems };
@@ -83,18 +88,25 @@ export function followConfig(parts: FollowConfigParts): ConfigFollower {
       reject('unreadable', new AppError('unavailable', 'config_unreadable', `The configuration ${parts.configPath} cannot be read: ${describeUnknown(error)}`), reason);
       return;
     }
-    if (read.revision === appliedRevision) {
-      if (rejectedRevision !== '') {
+    let identity = read.revision;
+    try {
+      if (parts.readSecrets !== undefined) identity += `\n${await parts.readSecrets()}`;
+    } catch (error) {
+      reject(read.revision, error, reason, 'unreadable');
+      return;
+    }
+    if (identity === appliedIdentity) {
+      if (rejectedIdentity !== '') {
         // The file says again what serves. Said, so that the same mistake made again is told again.
         rejected = undefined;
-        rejectedRevision = '';
+        rejectedIdentity = '';
         rejections.change(`restored ${read.revision}`, 'info', 'config restored', { revision: live.current.revision, trigger: reason });
       }
       if (reason !== 'poll') metrics.reloaded('unchanged');
       return;
     }
     // Nobody asked for this file to be read again: the poll came round, or it was written again with the same words.
-    if (read.revision === rejectedRevision && (reason === 'poll' || reason === 'file change')) return;
+    if (identity === rejectedIdentity && (reason === 'poll' || reason === 'file change')) return;
     try {
       const checked = parts.parse(read);
       const next = await parts.compile(checked);
@@ -105,16 +117,17 @@ export function followConfig(parts: FollowConfigParts): ConfigFollower {
       const previous = live.current.revision;
       parts.adopt(next, checked);
       live.replace(next);
-      appliedRevision = read.revision;
-      rejectedRevision = '';
+      const isRotation = appliedIdentity.startsWith(`${read.revision}\n`);
+      appliedIdentity = identity;
+      rejectedIdentity = '';
       rejected = undefined;
       warnings = checked.warnings;
       metrics.configApplied(previous, next.revision);
       metrics.reloaded('applied');
-      rejections.change(`applied ${read.revision}`, 'info', 'config applied', { revision: next.revision, previous_revision: previous === '' ? null : previous, models: next.config.models.length, warnings: warnings.length, trigger: reason });
+      rejections.change(`applied ${identity}`, 'info', isRotation ? 'rotated secrets applied' : 'config applied', { revision: next.revision, previous_revision: previous === '' ? null : previous, models: next.config.models.length, warnings: warnings.length, trigger: reason });
       for (const warning of warnings.slice(0, 50)) logger.warn('config warning', { path: warning.path, reason: warning.message });
     } catch (error) {
-      reject(read.revision, error, reason);
+      reject(read.revision, error, reason, identity);
     }
   };
 
@@ -148,9 +161,10 @@ export function followConfig(parts: FollowConfigParts): ConfigFollower {
   let settle: NodeJS.Timeout | undefined;
   // `current` is swapped by config-sync, `..data` by the kubelet where a ConfigMap is mounted: the file itself then stays the same link.
   const names = new Set([basename(parts.configPath), 'current', '..data', basename(parts.candidatesPath ?? 'llm_candidates.json'), basename(parts.degradedModePath ?? 'degraded-mode.yaml')]);
-  const watcher = watch(dirname(parts.configPath), { depth: 0, ignoreInitial: true, persistent: true });
+  const { secretsDirectory } = parts;
+  const watcher = watch([dirname(parts.configPath), ...(secretsDirectory === undefined ? [] : [secretsDirectory])], { depth: 0, ignoreInitial: true, persistent: true });
   watcher.on('all', (_event, path) => {
-    if (closed || !names.has(basename(path))) return;
+    if (closed || !(names.has(basename(path)) || (secretsDirectory !== undefined && dirname(path) === secretsDirectory))) return;
     clearTimeout(settle);
     settle = setTimeout(() => void reload('file change'), SETTLE_MS);
   });

@@ -12,6 +12,8 @@ model_list:
     litellm_params: { model: simulated/swift, simulated_ttft_ms: 1, simulated_tokens_per_s: 2000 }
   - model_name: auto
     litellm_params: { model: simulated/steady, simulated_ttft_ms: 1, simulated_tokens_per_s: 2000 }
+  - model_name: slow
+    litellm_params: { model: simulated/steady, simulated_ttft_ms: 1, simulated_tokens_per_s: 0.1, stream_timeout: 600, timeout: 600 }
 general_settings:
   master_key: os.environ/LITELLM_MASTER_KEY
 `;

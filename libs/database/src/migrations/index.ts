@@ -1,6 +1,7 @@
 import { access } from './0001-access.ts';
 import { audit } from './0003-audit.ts';
 import { auditExports } from './0004-audit-exports.ts';
+import { modelDeployments } from './0005-model-deployments.ts';
 import { spend } from './0002-spend.ts';
 
 export interface Migration {
@@ -11,4 +12,4 @@ export interface Migration {
 }
 
 /** One list for Postgres and the embedded database. What has been released is never edited; a change is a new file. */
-export const migrations: readonly Migration[] = [access, spend, audit, auditExports];
+export const migrations: readonly Migration[] = [access, spend, audit, auditExports, modelDeployments];

@@ -11,7 +11,8 @@ const HEIGHT = 440;
 const FRAME = { left: 64, right: 24, top: 56, bottom: 56 };
 const COLOURS = ['#0b6e4f', '#c8553d', '#2b59c3', '#8d5a97', '#d98e04', '#3a7d8c'];
 
-interface Line {
+/** A line of a plot. */
+export interface Line {
   readonly label: string;
   readonly points: readonly (readonly [number, number])[];
   readonly dashed: boolean;
@@ -29,12 +30,13 @@ export function plotOf(report: DataReport, routers: readonly string[]): Plot {
   return draw(report.name, `${report.name}: quality against cost, ${report.models} models`, `cost, % of always asking ${report.bestSingle}`, 'mean score, %', [...lines, parity]);
 }
 
-function draw(name: string, title: string, xLabel: string, yLabel: string, lines: readonly Line[]): Plot {
+/** Lines over axes that begin at 0 (x) and near the lowest value (y); both in percent. */
+export function draw(name: string, title: string, xLabel: string, yLabel: string, lines: readonly Line[]): Plot {
   // The oracle's curve leaves the frame: what routers do is what the scale is for.
   const scaled = lines.filter(({ label }) => label !== 'oracle').flatMap(({ points }) => points);
   const ys = scaled.map(([, y]) => y);
-  const low = Math.floor((Math.min(...ys) - 0.5) / 5) * 5;
-  const high = Math.ceil((Math.max(...ys) + 0.5) / 5) * 5;
+  const low = Math.max(0, Math.floor((Math.min(...ys) - 0.5) / 5) * 5);
+  const high = Math.min(100, Math.ceil((Math.max(...ys) + 0.5) / 5) * 5);
   const highX = Math.max(100, ...scaled.map(([x]) => x));
   const x = (value: number): string => (FRAME.left + (value / highX) * (WIDTH - FRAME.left - FRAME.right)).toFixed(1);
   const y = (value: number): string => (HEIGHT - FRAME.bottom - ((value - low) / (high - low)) * (HEIGHT - FRAME.top - FRAME.bottom)).toFixed(1);
@@ -59,6 +61,7 @@ function draw(name: string, title: string, xLabel: string, yLabel: string, lines
   return { name, svg: `${parts.join('\n')}\n` };
 }
 
-function escape(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+/** Text for SVG and HTML. */
+export function escape(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 }

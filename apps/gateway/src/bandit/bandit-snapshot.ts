@@ -1,0 +1,85 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ObjectStore } from '@pointsman/object-store';
+import { ArmSums, BANDIT_LAYOUT } from '@pointsman/routing';
+import { z } from 'zod';
+
+const MAX_SNAPSHOT_BYTES = 4 * 1024 * 1024;
+const STORE_TIMEOUT_MS = 10_000;
+
+/** `bandit/{env}/{group}.json`: sums per candidate, base64 of `ArmSums`. Tolerant: a later version may add fields. */
+const snapshotSchema = z.object({
+  schema_version: z.literal(1), layout: z.number().int(), group: z.string(), saved_at: z.string(), arms: z.array(z.object({ name: z.string(), sums: z.string() })),
+});
+
+export type Sums = ReadonlyMap<string, ArmSums>;
+
+export function encodeSnapshot(group: string, sums: Sums, nowMs: number): string {
+  return JSON.stringify({
+    schema_version: 1, layout: BANDIT_LAYOUT, group, saved_at: new Date(nowMs).toISOString(),
+    arms: [...sums].map(([name, arm]) => ({ name, sums: arm.toBytes().toString('base64') })),
+  } satisfies z.input<typeof snapshotSchema>);
+}
+
+/** Undefined for what is no snapshot of this group, or one of another layout: learning begins anew then. */
+export function decodeSnapshot(group: string, text: string): Sums | undefined {
+  try {
+    const snapshot = snapshotSchema.parse(JSON.parse(text));
+    if (snapshot.layout !== BANDIT_LAYOUT || snapshot.group !== group) return undefined;
+    const arms = snapshot.arms.map(({ name, sums }) => [name, ArmSums.fromBytes(Buffer.from(sums, 'base64'))] as const);
+    return new Map(arms.flatMap(([name, sums]) => (sums === undefined ? [] : [[name, sums] as const])));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Where one group's snapshot is kept. */
+export interface SnapshotPlace {
+  read(): Promise<Sums | undefined>;
+  write(sums: Sums, nowMs: number): Promise<void>;
+}
+
+/** A file name that any group name makes. */
+function nameOf(group: string): string {
+  return /^[\w.-]{1,100}$/.test(group) && !group.startsWith('.') ? group : `sha256-${createHash('sha256').update(group).digest('hex').slice(0, 32)}`;
+}
+
+/** A file of this machine: for one replica without Redis. */
+export function snapshotFile(directory: string, group: string): SnapshotPlace {
+  const path = join(directory, `${nameOf(group)}.json`);
+  return {
+    read: () => readFile(path, 'utf8').then((text) => decodeSnapshot(group, text), () => undefined),
+    async write(sums, nowMs) {
+      await mkdir(directory, { recursive: true });
+      const temporary = `${path}.${randomBytes(6).toString('hex')}`;
+      try {
+        await writeFile(temporary, encodeSnapshot(group, sums, nowMs));
+        await rename(temporary, path);
+      } catch (error) {
+        await rm(temporary, { force: true });
+        throw error;
+      }
+    },
+  };
+}
+
+/** An object that replaces only what was read before it was written: of two writers, the one who knows less does not win. */
+export function snapshotObject(store: Pick<ObjectStore, 'read' | 'write' | 'head'>, environment: string, group: string): SnapshotPlace {
+  const key = `bandit/${environment}/${nameOf(group)}.json`;
+  let etag: string | undefined;
+  return {
+    async read() {
+      const found = await store.read(key, { maxBytes: MAX_SNAPSHOT_BYTES, timeoutMs: STORE_TIMEOUT_MS });
+      if (found === undefined || found === 'unchanged') return undefined;
+      ({ etag } = found.head);
+      return decodeSnapshot(group, found.body.toString());
+    },
+    async write(sums, nowMs) {
+      const body = encodeSnapshot(group, sums, nowMs);
+      const written = await store.write(key, body, { contentType: 'application/json', timeoutMs: STORE_TIMEOUT_MS, ...(etag === undefined ? { ifAbsent: true } : { ifMatch: etag }) });
+      // Somebody else was there: the next one replaces theirs, knowing what they wrote through the shared sums.
+      etag = written === false ? (await store.head(key, { timeoutMs: STORE_TIMEOUT_MS }))?.etag : written.etag;
+    },
+  };
+}
