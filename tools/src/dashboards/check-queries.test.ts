@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { problemsOfQueries } from './check-queries.ts';
@@ -67,6 +68,13 @@ test('traces are asked for attributes that spans have', () => {
   expect(problemsOfTraceQl('{ span.router.strategy="llmrouter-knn" && span.router.score > 0.8 }')).toEqual([]);
   expect(problemsOfTraceQl('{ span.router.scores_best > 0.8 }')).toEqual(['no span has the attribute router.scores_best']);
   expect(problemsOfTraceQl('{ span.router.score > 0.8')).toEqual(['braces do not match']);
+});
+
+test('the questions of docs/observability.md ask for attributes that spans have', () => {
+  const page = readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', 'observability.md'), 'utf8');
+  const questions = /### Questions in TraceQL\n```\n([\s\S]*?)```/.exec(page)?.[1]?.trim().split('\n') ?? [];
+  expect(questions.length).toBeGreaterThan(5);
+  expect(questions.flatMap(problemsOfTraceQl)).toEqual([]);
 });
 
 test('the vocabulary holds every metric that the code defines', () => {

@@ -14,7 +14,6 @@ import { startKubernetes, type RunningKubernetes } from './start-kubernetes.ts';
 
 const DEPLOY = join(import.meta.dirname, '..', '..', '..', '..', 'deploy');
 const NAMESPACE = 'pointsman';
-const GATEWAY = `/apis/apps/v1/namespaces/${NAMESPACE}/deployments/pointsman-gateway`;
 const SLOW = { timeoutMs: 90_000, intervalMs: 100 };
 
 interface KubeObject {
@@ -72,16 +71,16 @@ async function allowKinds(objects: readonly KubeObject[]): Promise<void> {
   }
 }
 
-async function deployment(): Promise<Deployment> {
-  const { status, body } = await cluster.call('GET', GATEWAY);
+async function deployment(namespace = NAMESPACE): Promise<Deployment> {
+  const { status, body } = await cluster.call('GET', `/apis/apps/v1/namespaces/${namespace}/deployments/pointsman-gateway`);
   if (status !== 200) throw new Error(`the Deployment: ${String(status)}`);
   return body as Deployment;
 }
 
 /** Every pod is of the newest template and available. */
-async function rolledOut(replicas: number): Promise<void> {
+async function rolledOut(replicas: number, namespace = NAMESPACE): Promise<void> {
   await eventually(async () => {
-    const { status, spec, ...rest } = await deployment();
+    const { status, spec, ...rest } = await deployment(namespace);
     const generation = (rest.metadata as { readonly generation?: number }).generation;
     if (status?.observedGeneration !== generation || spec?.['replicas'] !== replicas || status?.updatedReplicas !== replicas || status.availableReplicas !== replicas || status.replicas !== replicas) {
       throw new Error(`not rolled out: ${JSON.stringify({ wanted: spec?.['replicas'], ...status })}`);
@@ -116,10 +115,10 @@ test.each(['local', 'staging', 'production'])('the overlay %s is applied to a re
   const objects = await render(folder);
   await apply(folder);
   const gateway = objects.find(({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'pointsman-gateway');
-  expect(gateway).toBeDefined();
-  const { spec } = await deployment();
-  await rolledOut(Number(spec?.['replicas']));
-  for (const namespace of new Set(objects.flatMap(({ kind, metadata }) => (kind === 'Namespace' ? [metadata.name] : [])))) await removeNamespace(namespace);
+  const namespace = gateway?.metadata.namespace;
+  const { spec } = await deployment(namespace);
+  await rolledOut(Number(spec?.['replicas']), namespace);
+  for (const made of new Set(objects.flatMap(({ kind, metadata }) => (kind === 'Namespace' ? [metadata.name] : [])))) await removeNamespace(made);
 }, 300_000);
 
 test('a changed setting rolls the gateways with never fewer than three available, and undo goes back', async () => {
@@ -173,7 +172,7 @@ async function serveStreams(urls: readonly string[]): Promise<AsyncDisposable & 
   const group = 'custom.metrics.k8s.io/v1beta2';
   const server = createServer({ key: await readFile(key), cert: await readFile(certificate) }, (incoming, outgoing) => {
     const send = (body: unknown): void => void outgoing.setHeader('content-type', 'application/json').end(JSON.stringify(body));
-    const path = new URL(incoming.url ?? '/', 'https://localhost').pathname;
+    const path = decodeURIComponent(new URL(incoming.url ?? '/', 'https://localhost').pathname);
     if (path === `/apis/${group}`) return send({ kind: 'APIResourceList', apiVersion: 'v1', groupVersion: group, resources: [{ name: 'pods/active_llm_streams', singularName: '', namespaced: true, kind: 'MetricValueList', verbs: ['get'] }] });
     if (!path.endsWith('/pods/*/active_llm_streams')) return void outgoing.writeHead(404).end('{}');
     void (async () => {
@@ -232,7 +231,10 @@ test('a thousand streams on real gateways scale the Deployment from 3 past 10, a
       streams.push(...batch);
       await Promise.all(batch.map(({ began }) => began));
     }
-    await eventually(async () => expect(await replicas()).toBeGreaterThanOrEqual(10), { timeoutMs: 180_000, intervalMs: 500 });
+    await eventually(async () => expect(await replicas()).toBeGreaterThanOrEqual(10), { timeoutMs: 120_000, intervalMs: 500 }).catch(async (error: unknown) => {
+      const { body } = await cluster.call('GET', `/apis/autoscaling/v2/namespaces/${NAMESPACE}/horizontalpodautoscalers/pointsman-gateway`);
+      throw new Error(`the autoscaler says ${JSON.stringify((body as { readonly status?: unknown }).status)}`, { cause: error });
+    });
     await rolledOut(await replicas());
     // Five minutes of patience are what it ships with; the test has less.
     const { status } = await cluster.call('PATCH', `/apis/autoscaling/v2/namespaces/${NAMESPACE}/horizontalpodautoscalers/pointsman-gateway`, {

@@ -93,7 +93,7 @@ export async function startKubernetes({ nodes = 3 }: { readonly nodes?: number }
       if (status !== 200) throw new Error(`the API server is not ready: ${String(body)}`);
     }, { timeoutMs: 60_000 });
 
-    start('kube-controller-manager', [`--kubeconfig=${kubeconfig}`, `--service-account-private-key-file=${keyFile}`, '--leader-elect=false', '--secure-port=0',
+    start('kube-controller-manager', [`--kubeconfig=${kubeconfig}`, '--node-monitor-grace-period=10m', `--service-account-private-key-file=${keyFile}`, '--leader-elect=false', '--secure-port=0',
       `--horizontal-pod-autoscaler-sync-period=${AUTOSCALER_PERIOD}`, '--horizontal-pod-autoscaler-initial-readiness-delay=1s', '--controllers=*,-nodeipam,-cloud-node-lifecycle,-service-lb-controller,-node-route-controller']);
     start('kube-scheduler', [`--kubeconfig=${kubeconfig}`, '--leader-elect=false', '--secure-port=0']);
     start('kwok', [`--kubeconfig=${kubeconfig}`, '--manage-all-nodes=true', '--cidr=10.244.0.0/16', '--node-ip=127.0.0.1', `--server-address=127.0.0.1:${String(kwokPort)}`]);
