@@ -167,7 +167,11 @@ export async function startGateway(settings: GatewaySettings): Promise<Gateway> 
   };
   const judge = openJudge({
     live, dispatch, budget: createJudgeBudget({ shared: redis.shared, clock }), random: Math.random, traces: telemetry.traces, logger, metrics: telemetry.metrics,
-    book: records.book, onScore: (answer) => bandits.judged(answer),
+    book: records.book,
+    onScore: (answer) => {
+      bandits.judged(answer);
+      if (answer.requestId !== undefined) metrics.arms.scored({ requestId: answer.requestId, score: answer.score, source: 'judge' });
+    },
   });
   const context: GatewayContext = {
     live, gate, telemetry, metrics, keys, limits, cache, database, pools, breakers, prices: parts.prices, audit: records.audit, bandits,

@@ -54,8 +54,8 @@ export interface OpenJudgeOptions {
   readonly metrics: Metrics;
   /** Books a call in the ledger. */
   readonly book: (exchange: Pick<DispatchExchange, 'principal' | 'trace' | 'requestId' | 'elapsedMs'>, record: ExchangeRecord) => void;
-  /** A verdict on both answers. */
-  readonly onScore: (answer: { readonly candidate: Candidate; readonly features: PromptFeatures | undefined; readonly score: number }) => void;
+  /** A verdict, once for each of the two answers; with the request's id for the one that the client got. */
+  readonly onScore: (answer: { readonly requestId: string | undefined; readonly candidate: Candidate; readonly features: PromptFeatures | undefined; readonly score: number }) => void;
 }
 
 type JudgeSettings = NonNullable<RouterSettings['judge']>;
@@ -196,8 +196,8 @@ class OpenedJudge implements Judge {
     span.set(attribute.ROUTER_FEEDBACK_SCORE, own);
     span.set(attribute.ROUTER_FEEDBACK_SOURCE, 'judge');
     span.end();
-    this.#options.onScore({ candidate, features: work.features, score: own });
-    this.#options.onScore({ candidate: second, features: work.features, score: others });
+    this.#options.onScore({ requestId: work.requestId, candidate, features: work.features, score: own });
+    this.#options.onScore({ requestId: undefined, candidate: second, features: work.features, score: others });
     return 'judged';
   }
 
