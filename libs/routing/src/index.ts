@@ -34,3 +34,4 @@ export { armOf, type BanditLearners } from './strategies/contextual-bandit/conte
 export { BANDIT_DIMENSIONS, BANDIT_LAYOUT, banditFeatures } from './strategies/contextual-bandit/bandit-features.ts';
 export { ARM_BYTES, ArmSums } from './strategies/contextual-bandit/arm-sums.ts';
 export { BanditLearner } from './strategies/contextual-bandit/bandit-learner.ts';
+export { costWeight } from './learned/learned-strategy.ts';

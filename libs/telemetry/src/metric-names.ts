@@ -19,7 +19,7 @@ export const ATTEMPT_OUTCOMES = ['ok', 'unreachable', 'timeout', 'rate_limited',
 /** 1 ms to 120 s: from an answer out of the cache to a long generation. */
 const REQUEST_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120] as const;
 /** 50 µs to 1 s: what the gateway itself adds. */
-const OVERHEAD_SECONDS = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1] as const;
+const OVERHEAD_SECONDS = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1] as const;
 
 export const GATEWAY_REQUESTS = defineCounter('gateway_requests_total', 'Requests answered, by route, model group, provider and HTTP status.', ['route', 'model', 'provider', 'status']);
 export const GATEWAY_REQUEST_DURATION = defineHistogram('gateway_request_duration_seconds', 'Seconds from the first byte of a request to the last byte of its reply.', ['route', 'model'], REQUEST_SECONDS);

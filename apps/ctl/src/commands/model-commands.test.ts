@@ -58,7 +58,8 @@ beforeEach(async () => {
       } else if (request.url === '/health/readiness') response.end(JSON.stringify({ status: 'healthy', config_revision: revision }));
       else if (request.headers.authorization !== `Bearer ${KEY}`) response.writeHead(401).end('{}');
       else response.end(JSON.stringify({ config_revision: revision, applied_at: null, models: versions.map((version) => ({ name: MODEL, version, revision: `${version}-${digests.get(version)?.slice(0, 12) ?? 'abcdef'}`, applied_at: '' })) }));
-    }, () => response.destroy());
+      // The test may be writing the file at this moment.
+    }).catch(() => response.destroy());
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -193,6 +194,14 @@ test('what must be there before anything begins is asked for', async () => {
   expect(await rollout('v2', '--gate', gate)).toMatchObject({ code: 1, errors: expect.stringContaining('no verdict') as string });
   await writeFile(gate, '{"passed": false, "reasons": ["worse by 0.2"]}');
   expect(await rollout('v2', '--gate', gate)).toMatchObject({ code: 1, errors: expect.stringContaining('worse by 0.2') as string });
+  // As `pointsman gate --json` prints it: a refusal names what refused, and a verdict on another version is none.
+  const verdict = { passed: false, candidate: { name: MODEL, version: 'v2' }, limits: { margin: 0.02 }, checks: [{ name: 'rows', passed: true, reason: '400 were drawn', value: 400, limit: 200 }, { name: 'quality', passed: false, reason: 'quality changes by −0.3' }], warnings: [], forced: false, report: null };
+  await writeFile(gate, JSON.stringify(verdict));
+  const told = await rollout('v2', '--gate', gate);
+  expect(told).toMatchObject({ code: 1, errors: expect.stringContaining('quality: quality changes by −0.3') as string });
+  expect(told.errors).not.toContain('400 were drawn');
+  await writeFile(gate, JSON.stringify({ ...verdict, passed: true, candidate: { name: MODEL, version: 'v1' } }));
+  expect(await rollout('v2', '--gate', gate)).toMatchObject({ code: 1, errors: expect.stringMatching(/verdict on knn-router v1, not on knn-router v2/) as string });
   expect(await run(['rollout', 'model', MODEL, '--version', 'v2', ...forced])).toMatchObject({ code: 1, errors: expect.stringContaining('--gateways') as string });
   expect(await run(['rollout', 'model', 'nobody', '--version', '../v2', '--gateways', url, ...forced])).toMatchObject({ code: 1 });
   expect(await config()).toBe(CONFIG);

@@ -75,7 +75,7 @@ export const addRolloutModel: AddCommand = (program, context) => {
     .addOption(new Option('--blind <duration>', 'roll back when a replica has not answered for so long').argParser(parseDuration).default(30_000, '30s'))
     .addOption(new Option('--store-timeout <duration>', 'how long a change is tried while the store is away').argParser(parseDuration).default(60_000, '60s'))
     .addOption(new Option('--on-interrupt <what>', 'what Ctrl-C means').choices(['rollback', 'leave']).default('rollback'))
-    .option('--gate <file>', 'what the quality gate said: {"passed": true, "reasons": []}')
+    .option('--gate <file>', 'what "pointsman gate --json" printed, or {"passed": true, "reasons": []}')
     .option('--force', 'without the gate, or against it; needs --actor')
     .option('--resume', 'go on with the canary of this version that is there')
     .option('--yes', 'do not ask')
@@ -92,7 +92,7 @@ async function rolloutModel(name: string, options: Options, context: CommandCont
   if (reader === undefined) throw new AppError('invalid_request', 'no_gateways', 'say where the replicas are with --gateways URL,URL… or --gateways dns://headless-service:4000: a canary that nobody watches is no canary');
   if (options.apiKeyFile === undefined && (env['LITELLM_MASTER_KEY'] ?? '') === '') throw new AppError('invalid_request', 'no_master_key', 'set LITELLM_MASTER_KEY or --api-key-file: replicas tell only the master key which models they have loaded');
   if (!(options.alpha > 0 && options.alpha < 1)) throw new AppError('invalid_request', 'invalid_alpha', '--alpha expects more than 0 % and less than 100 %');
-  const reason = await askGate(options);
+  const reason = await askGate(name, options);
   const actor = actorOf(options.actor, env);
   using store = await openStore(options.store, env);
   const artifact = await storedArtifact(store, name, options.version);
@@ -122,10 +122,14 @@ async function rolloutModel(name: string, options: Options, context: CommandCont
   if (outcome !== 'promoted') fail(outcome === 'rolled-back' || outcome === 'rollback-failed' ? 2 : 1);
 }
 
-const gateSchema = z.object({ passed: z.boolean(), reasons: z.array(z.string()).default([]) });
+/** What `pointsman gate --json` prints; `reasons` instead of `checks` from a gate of one's own. */
+const gateSchema = z.object({
+  passed: z.boolean(), reasons: z.array(z.string()).default([]), checks: z.array(z.object({ name: z.string(), passed: z.boolean(), reason: z.string() })).default([]),
+  candidate: z.object({ name: z.string(), version: z.string() }).optional(),
+});
 
 /** What the gate said, for the records. @throws AppError when it says no, or nothing, and nobody takes that on them. */
-async function askGate({ gate, force, actor, version, resume }: Options): Promise<string> {
+async function askGate(name: string, { gate, force, actor, version, resume }: Options): Promise<string> {
   if (force === true && (actor ?? '') === '') throw new AppError('invalid_request', 'no_actor', '--force needs --actor NAME: who takes it on them stands in the audit log');
   if (gate === undefined) {
     if (force === true) return 'forced: no gate was asked';
@@ -137,9 +141,13 @@ async function askGate({ gate, force, actor, version, resume }: Options): Promis
   try {
     verdict = gateSchema.parse(JSON.parse(text));
   } catch (error) {
-    throw new AppError('invalid_request', 'invalid_gate', `${gate} is no verdict of the gate: {"passed": boolean, "reasons": [text]}`, { cause: error });
+    throw new AppError('invalid_request', 'invalid_gate', `${gate} is no verdict of the gate: what "pointsman gate --json" prints, or {"passed": boolean, "reasons": [text]}`, { cause: error });
   }
-  const reasons = verdict.reasons.map((each) => printable(each.slice(0, 500))).slice(0, 20);
+  const { candidate } = verdict;
+  if (candidate !== undefined && (candidate.name !== name || candidate.version !== version)) throw new AppError('invalid_request', 'other_gate', `${gate} is the verdict on ${printable(candidate.name)} ${printable(candidate.version)}, not on ${name} ${version}`);
+  // Of a refusal what refused it; of a pass all that was looked at.
+  const checked = verdict.checks.filter(({ passed }) => verdict.passed || !passed).map((check) => `${check.name}: ${check.reason}`);
+  const reasons = [...verdict.reasons, ...checked].map((each) => printable(each.slice(0, 500))).slice(0, 20);
   if (verdict.passed) return `the gate passed it${reasons.length === 0 ? '' : `: ${reasons.join('; ')}`}`;
   if (force === true) return `forced against the gate: ${reasons.join('; ')}`;
   throw new AppError('unprocessable', 'gate_refused', `the gate refused ${version}, nothing was changed (--force --actor NAME goes against it):\n${reasons.map((each) => `  ${each}`).join('\n')}`);

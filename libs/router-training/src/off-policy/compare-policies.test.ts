@@ -1,4 +1,4 @@
-import { seededRandom } from '@pointsman/routing';
+import { costWeight, seededRandom } from '@pointsman/routing';
 import { describe, expect, test } from 'vitest';
 import type { FeatureMatrix } from '../features/feature-matrix.ts';
 import { comparePolicies } from './compare-policies.ts';
@@ -6,7 +6,7 @@ import { fitCosts } from './costs.ts';
 import { decisionLog, wasDrawn, type DecisionLog } from './decision-log.ts';
 import { estimateValue, importanceWeights } from './estimate.ts';
 import type { LoggedDecision } from './logged-decision.ts';
-import { costWeight, greedyPolicy, LOGGED_POLICY } from './policy.ts';
+import { greedyPolicy, LOGGED_POLICY } from './policy.ts';
 import { crossFittedReward } from './reward-model.ts';
 import { studentQuantile } from './student-quantile.ts';
 

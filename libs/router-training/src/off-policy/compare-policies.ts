@@ -1,8 +1,9 @@
 import { AppError } from '@pointsman/errors';
+import { costWeight } from '@pointsman/routing';
 import { expectedCost, fitCosts, type CostModel } from './costs.ts';
 import type { DecisionLog } from './decision-log.ts';
 import { doublyRobustTerms, estimateValue, importanceWeights, weightedMean, type Estimate, type Estimates, type Weights } from './estimate.ts';
-import { costWeight, greedyPolicy, LOGGED_POLICY, mixPolicies, type Policy } from './policy.ts';
+import { greedyPolicy, LOGGED_POLICY, mixPolicies, type Policy } from './policy.ts';
 import { crossFittedReward } from './reward-model.ts';
 
 export interface ComparePoliciesOptions {

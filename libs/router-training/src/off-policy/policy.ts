@@ -7,14 +7,6 @@ export const LOGGED_POLICY: Policy = { kind: 'logged' };
 
 /** Scores closer than this are equal. */
 const SAME = 1e-9;
-/** Points of quality that the whole price of the dearest model is worth at a tradeoff of 0.5: as the gateway weighs them (docs/strategies.md). */
-const COST_WEIGHT_AT_HALF = 0.15;
-
-/** What `quality_cost_tradeoff` means: 0 = nothing but the price counts, 1 = it does not count. */
-export function costWeight(tradeoff: number): number {
-  return tradeoff <= 0 ? 1e6 : (COST_WEIGHT_AT_HALF * (1 - tradeoff)) / tradeoff;
-}
-
 /** The best of quality − weight · cost / highest cost among the models on offer, as the gateway chooses without exploring; equals share. */
 export function greedyPolicy({ decisions, models, offered }: Pick<DecisionLog, 'decisions' | 'models' | 'offered'>, quality: Float64Array, cost: Float64Array, weight: number): Policy {
   const width = models.length;
