@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ObjectStore } from '@pointsman/object-store';
-import { ArmSums, BANDIT_LAYOUT } from '@pointsman/routing';
+import { ArmSums, BANDIT_LAYOUT } from '@pointsman/routing/bandit';
 import { z } from 'zod';
 
 const MAX_SNAPSHOT_BYTES = 4 * 1024 * 1024;

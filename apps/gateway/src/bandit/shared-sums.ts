@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { CommandArgument, RedisConnection } from '@pointsman/redis';
-import { ARM_BYTES, ArmSums, BANDIT_LAYOUT, type BanditLearner } from '@pointsman/routing';
+import { ARM_BYTES, ArmSums, BANDIT_LAYOUT, type BanditLearner } from '@pointsman/routing/bandit';
 
 /** A group that nobody routed for so long is forgotten. */
 const KEEP_MS = 90 * 86_400_000;

@@ -9,18 +9,12 @@ import { chooseArm } from './choose-arm.ts';
 import { chooseByUtility } from './choose-by-utility.ts';
 import { expectedCost, relativeCosts } from './expected-cost.ts';
 import { qualityOfCandidates, type QualityOfCandidates } from './quality-of-candidates.ts';
+import { costWeight } from './cost-weight.ts';
 import { createSessionMemory } from './session-memory.ts';
 
-/** Points of quality that the whole price of the dearest candidate is worth at a tradeoff of 0.5: there, it must be right 15 times more often in a hundred. */
-const COST_WEIGHT_AT_HALF = 0.15;
 /** Share of decisions that is drawn where a candidate is there that the model was not trained on. */
 const EXPLORATION_OF_THE_UNKNOWN = 0.02;
 const MAX_READERS = 64;
-
-/** What `quality_cost_tradeoff` means: 0 = nothing but the price counts, 1 = it does not count. */
-export function costWeight(tradeoff: number): number {
-  return tradeoff <= 0 ? 1e6 : COST_WEIGHT_AT_HALF * (1 - tradeoff) / tradeoff;
-}
 
 /**
  * A strategy that asks a trained model for the quality of each candidate's answer to this prompt and weighs it against the price:

@@ -2,7 +2,7 @@ import { createFeatureExtractor } from '../../features/create-feature-extractor.
 import type { EmbedderIdentity, FeatureExtractor, PromptFeatures } from '../../features/prompt-features.ts';
 import { believedQuality } from '../../learned/believed-quality.ts';
 import { expectedCost, relativeCosts } from '../../learned/expected-cost.ts';
-import { costWeight } from '../../learned/learned-strategy.ts';
+import { costWeight } from '../../learned/cost-weight.ts';
 import { createSessionMemory } from '../../learned/session-memory.ts';
 import { numberArg } from '../../strategy-args.ts';
 import type { Candidate, RouterModels, RoutingDecision, RoutingInput, Strategy, StrategyParts } from '../../strategy.ts';
