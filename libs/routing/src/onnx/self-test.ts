@@ -75,7 +75,7 @@ function besideThis(path: string): URL {
 function lowerChild({ pid }: ChildProcess): void {
   if (pid === undefined) return;
   try {
-    setPriority(pid, constants.priority.PRIORITY_LOW);
+    setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
   } catch {
     // It has ended already, or the system forbids it: the test is as good at a normal priority.
   }
