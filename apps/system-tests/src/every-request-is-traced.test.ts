@@ -106,10 +106,10 @@ const decisionOf = (model: string) => ({
 });
 const usageOnRequest = { 'llm.usage.prompt_tokens': 12, 'llm.usage.completion_tokens': 5, 'llm.usage.total_tokens': 17, 'gen_ai.usage.input_tokens': 12, 'gen_ai.usage.output_tokens': 5 };
 
-describe('each request is a trace of request, decision and attempts', () => {
+describe('each request is a trace of the request, which says what was decided, and its attempts', () => {
   test.each([false, true])('a reply (streamed: %s)', async (stream) => {
     const traced = await chat('good', { stream });
-    const { request, decisions, attempts } = await traceOf(traced, { decisions: 1, attempts: 1 });
+    const { request, attempts } = await traceOf(traced, { decisions: 0, attempts: 1 });
     expect(request.name).toBe('/v1/chat/completions');
     expect(request.attributes).toMatchObject({
       ...decisionOf('up'), ...usageOnRequest,
@@ -119,13 +119,12 @@ describe('each request is a trace of request, decision and attempts', () => {
     });
     expect(request.status).not.toBe(2);
     expect(request.attributes['llm.time_to_first_token_ms']).toEqual(stream ? expect.any(Number) : undefined);
-    expect(decisions[0]?.attributes).toMatchObject(decisionOf('up'));
     expect(attempts[0]?.attributes).toMatchObject({ 'llm.model': 'hosted_vllm/up', 'llm.provider': 'hosted_vllm', 'llm.model_id': 'good-id', 'llm.attempt.outcome': 'ok', 'gen_ai.usage.input_tokens': 12, 'gen_ai.usage.output_tokens': 5 });
   });
 
   test("the caller's trace is continued, told to the provider as a child of the attempt, and echoed", async () => {
     const traced = await chat('good');
-    const { request, attempts } = await traceOf(traced, { decisions: 1, attempts: 1 });
+    const { request, attempts } = await traceOf(traced, { decisions: 0, attempts: 1 });
     expect(traced.reply.headers.get('traceparent')).toBe(`00-${traced.traceId}-${request.spanId}-01`);
     const sent = upstream.calls.find((call) => call.headers['traceparent']?.includes(traced.traceId));
     expect(sent?.headers).toMatchObject({ traceparent: `00-${traced.traceId}-${attempts[0]?.spanId ?? ''}-01`, tracestate: 'vendor=1' });
@@ -134,7 +133,7 @@ describe('each request is a trace of request, decision and attempts', () => {
   test.each(['', 'garbage', '00-00000000000000000000000000000000-0000000000000000-01', `ff-${'a'.repeat(32)}-${'b'.repeat(16)}-01`])('a traceparent of %j begins a new trace', async (traceparent) => {
     const { reply } = await ask('/v1/chat/completions', { model: 'good', ...question }, { traceparent });
     const [, traceId] = /^00-([0-9a-f]{32})-[0-9a-f]{16}-01$/.exec(reply.headers.get('traceparent') ?? '') ?? [];
-    await eventually(() => expect(receiver.spans.filter((span) => span.traceId === traceId).map(({ name }) => name).sort()).toEqual(['/v1/chat/completions', 'llm.attempt', 'router.decide']));
+    await eventually(() => expect(receiver.spans.filter((span) => span.traceId === traceId).map(({ name }) => name).sort()).toEqual(['/v1/chat/completions', 'llm.attempt']));
     expect(receiver.spans.find((span) => span.traceId === traceId && span.kind === 2)?.parentSpanId).toBe('');
   });
 
@@ -143,14 +142,14 @@ describe('each request is a trace of request, decision and attempts', () => {
   ])('%s', async (path, body, operation) => {
     const traced = await ask(path, { model: 'good', ...body });
     expect(traced.reply.status, traced.text).toBe(200);
-    const { request } = await traceOf(traced, { decisions: 1, attempts: 1 });
+    const { request } = await traceOf(traced, { decisions: 0, attempts: 1 });
     expect(request.attributes).toMatchObject({ 'http.route': path, 'gen_ai.operation.name': operation, 'gen_ai.request.model': 'good', 'llm.usage.prompt_tokens': 12, ...decisionOf('up') });
   });
 
   test('a failure', async () => {
     const traced = await chat('broken');
     expect(traced.reply.status).toBe(500);
-    const { request, attempts } = await traceOf(traced, { decisions: 1, attempts: 1 });
+    const { request, attempts } = await traceOf(traced, { decisions: 0, attempts: 1 });
     expect(request.attributes).toMatchObject({ ...decisionOf('broken'), 'http.response.status_code': 500, 'error.type': 'provider_server_error', 'llm.provider': 'hosted_vllm' });
     expect(request.attributes['llm.usage.total_tokens']).toBeUndefined();
     expect(request.status).toBe(2);
@@ -158,7 +157,7 @@ describe('each request is a trace of request, decision and attempts', () => {
   });
 
   test('a retry: one decision, two attempts', async () => {
-    const { request, attempts } = await traceOf(await chat('retried', { num_retries: 1 }), { decisions: 1, attempts: 2 });
+    const { request, attempts } = await traceOf(await chat('retried', { num_retries: 1 }), { decisions: 0, attempts: 2 });
     expect(attempts.map(({ attributes }) => [attributes['llm.model_id'], attributes['llm.attempt.outcome']]).sort()).toEqual([['retried-1', 'server_error'], ['retried-2', 'ok']]);
     expect(request.attributes).toMatchObject({ 'llm.attempts': 2, 'llm.model_id': 'retried-2', ...usageOnRequest });
     expect(request.attributes['router.candidates']).toEqual(expect.arrayContaining(['hosted_vllm/broken', 'hosted_vllm/up']));
@@ -173,7 +172,7 @@ describe('each request is a trace of request, decision and attempts', () => {
 
   test('a stream that breaks after content: the request failed although its status was 200', async () => {
     const traced = await chat('breaks-midway', { stream: true });
-    const { request, attempts } = await traceOf(traced, { decisions: 1, attempts: 1 });
+    const { request, attempts } = await traceOf(traced, { decisions: 0, attempts: 1 });
     expect(request).toMatchObject({ status: 2, attributes: { 'http.response.status_code': 200, 'error.type': 'provider_truncated', 'llm.usage.completion_tokens': expect.any(Number) } });
     expect(attempts[0]?.attributes['llm.attempt.outcome']).toBe('truncated');
   });
@@ -184,7 +183,7 @@ describe('each request is a trace of request, decision and attempts', () => {
     const leaving = new AbortController();
     const reply = await gateway.post('/v1/chat/completions', { model: 'stalls-midway', ...question, stream: true }, { headers: { traceparent: `00-${traceId}-${callerSpanId}-01` }, signal: leaving.signal });
     leaving.abort();
-    const { request, attempts } = await traceOf({ reply, text: '', traceId, callerSpanId }, { decisions: 1, attempts: 1 });
+    const { request, attempts } = await traceOf({ reply, text: '', traceId, callerSpanId }, { decisions: 0, attempts: 1 });
     expect(request.attributes['error.type']).toBe('client_closed_request');
     expect(attempts[0]?.attributes['llm.attempt.outcome']).toBe('abandoned');
   });
@@ -199,11 +198,11 @@ describe('each request is a trace of request, decision and attempts', () => {
 
   test('120 requests of every kind at once: not one is missing', async () => {
     const kinds: readonly (readonly [() => Promise<Traced>, number, number])[] = [
-      [() => chat('good'), 1, 1], [() => chat('good', { stream: true }), 1, 1], [() => chat('retried', { num_retries: 1 }), 1, 2], [() => chat('covered'), 2, 2], [() => chat('nope'), 0, 0],
-      [() => ask('/v1/embeddings', { model: 'good', input: 'x' }), 1, 1],
+      [() => chat('good'), 0, 1], [() => chat('good', { stream: true }), 0, 1], [() => chat('retried', { num_retries: 1 }), 0, 2], [() => chat('covered'), 2, 2], [() => chat('nope'), 0, 0],
+      [() => ask('/v1/embeddings', { model: 'good', input: 'x' }), 0, 1],
     ];
     const asked = await Promise.all(Array.from({ length: 120 }, async (_, index) => {
-      const [send, decisions, attempts] = kinds[index % kinds.length] ?? [() => chat('good'), 1, 1];
+      const [send, decisions, attempts] = kinds[index % kinds.length] ?? [() => chat('good'), 0, 1];
       return { traced: await send(), decisions, attempts };
     }));
     await Promise.all(asked.map(({ traced, decisions, attempts }) => traceOf(traced, { decisions, attempts })));
@@ -219,7 +218,7 @@ test('log lines of a request carry its trace and span', async () => {
   const refused = await ask('/v1/chat/completions', { model: 'good', ...question, temperature: 'hot' });
   const served = await chat('good');
   for (const traced of [refused, served]) {
-    const { request } = await traceOf(traced, traced === served ? { decisions: 1, attempts: 1 } : { decisions: 0, attempts: 0 });
+    const { request } = await traceOf(traced, traced === served ? { decisions: 0, attempts: 1 } : { decisions: 0, attempts: 0 });
     const lines = await eventually(() => {
       const found = gateway.logs().filter((line) => line['trace_id'] === traced.traceId);
       expect(found.map(({ msg }) => msg)).toContain('request ended');
@@ -292,13 +291,28 @@ describe('metrics', () => {
   });
 });
 
+test('a decision that read the prompt has a span of its own, within the request\'s', async () => {
+  const entry = (model: string) => ({ model_name: 'auto', litellm_params: { model: `hosted_vllm/${model}`, api_base: `${upstream.url}/v1`, api_key: 'k', ...PRICES } });
+  await using learned = await startGatewayUnderTest({
+    config: { model_list: [entry('up'), entry('other')], router_settings: { routing_strategy: 'llmrouter-hybrid' } },
+    env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint, POD_NAME: 'pod-8' },
+  });
+  const traceId = randomBytes(16).toString('hex');
+  const callerSpanId = randomBytes(8).toString('hex');
+  const reply = await learned.post('/v1/chat/completions', { model: 'auto', ...question }, { headers: { traceparent: `00-${traceId}-${callerSpanId}-01` } });
+  const { request, decisions } = await traceOf({ reply, text: await reply.text(), traceId, callerSpanId }, { decisions: 1, attempts: 1 });
+  const of = ({ attributes }: ReceivedSpan): unknown[] => ['strategy', 'selected_model', 'scores', 'propensity', 'latency_ms'].map((name) => attributes[`router.${name}`]);
+  expect(decisions.map(of)).toEqual([of(request)]);
+  expect(of(request)).not.toContain(undefined);
+}, 60_000);
+
 test('no word of a prompt, a reply or a provider, and no key, is in a span, a metric or a log line', async () => {
   const stream = await chat('good', { stream: true });
   expect(stream.text).toContain(CANARIES.reply);
   const failed = await chat('broken');
   expect(failed.text).toContain(CANARIES.providerWords);
-  await traceOf(stream, { decisions: 1, attempts: 1 });
-  await traceOf(failed, { decisions: 1, attempts: 1 });
+  await traceOf(stream, { decisions: 0, attempts: 1 });
+  await traceOf(failed, { decisions: 0, attempts: 1 });
   const places = { spans: receiver.bytes().toString('latin1'), metrics: await (await fetch(`${gateway.url}/metrics`)).text(), logs: gateway.output() + JSON.stringify(gateway.logs()) };
   for (const [place, text] of Object.entries(places)) {
     expect(text.length, place).toBeGreaterThan(1_000);

@@ -116,14 +116,14 @@ export class RecordedSpan implements Span, ReadableSpan {
     if (this.endMs === 0) this.attributeSets.push(set);
   }
 
-  child(name: string, kind: 'internal' | 'client'): RecordedSpan {
+  child(name: string, kind: 'internal' | 'client', startedAt = performance.now()): RecordedSpan {
     return new RecordedSpan(this.#source, name, {
       traceId: this.traceId,
       parentSpanId: this.spanId,
       parentIsRemote: false,
       tracestate: this.tracestate,
       kind,
-      startMs: this.#clockOffsetMs + performance.now(),
+      startMs: this.#clockOffsetMs + startedAt,
       clockOffsetMs: this.#clockOffsetMs,
     });
   }
@@ -147,10 +147,10 @@ export class RecordedSpan implements Span, ReadableSpan {
     this.statusMessage = (description ?? code).slice(0, 1024);
   }
 
-  end(): void {
+  end(endedAt = performance.now()): void {
     if (this.endMs !== 0) return;
     // A caller may have started the span in the future of this clock; a span never lasts less than nothing.
-    this.endMs = Math.max(this.startMs, this.#clockOffsetMs + performance.now());
+    this.endMs = Math.max(this.startMs, this.#clockOffsetMs + endedAt);
     this.#source.onEnd(this);
   }
 

@@ -25,14 +25,14 @@ export interface Span {
   set(key: string, value: AttributeValue | undefined): void;
   /** Adds attributes that other spans have too. A key of the set must not be set otherwise on this span. */
   add(set: AttributeSet): void;
-  /** Starts a span below this one. */
-  child(name: string, kind: 'internal' | 'client'): Span;
+  /** Starts a span below this one; `startedAt` in the milliseconds of `performance.now()`, which is the default. */
+  child(name: string, kind: 'internal' | 'client', startedAt?: number): Span;
   /** Notes something that happened now. 32 events are kept. */
   addEvent(name: string, attributes?: Readonly<Record<string, AttributeValue>>): void;
   /** Marks the span as failed: status `error`, attribute `error.type` = `code`. The description must be free of secrets. */
   fail(code: string, description?: string): void;
-  /** Ends the span; the second call does nothing. */
-  end(): void;
+  /** Ends the span, `endedAt` as in `child`; the second call does nothing. */
+  end(endedAt?: number): void;
 }
 
 export type RequestSpan = Span;

@@ -2,7 +2,7 @@ import { AppError, toAppError } from '@pointsman/errors';
 import { countsAgainstDeployment, type ProviderError, type ProviderFault, type WireFormat } from '@pointsman/providers';
 import type { BreakerPermit, Cooldowns, RetryBudget } from '@pointsman/resilience';
 import type { Candidate, Compound, Decision, Decomposition, PromptInput, RoutingInput, Session, Verdict } from '@pointsman/routing';
-import { attribute, type Span } from '@pointsman/telemetry';
+import { attribute, type AttributeSet, type Span } from '@pointsman/telemetry';
 import { backoffMs } from '@pointsman/timing';
 import { mayUseModel } from '../access/principal.ts';
 import { addUsage } from '../billing/add-usage.ts';
@@ -80,6 +80,19 @@ interface RunningAttempt {
   readonly span: Span;
 }
 
+interface MadeDecision {
+  /** Both monotonic milliseconds. */
+  readonly startedAt: number;
+  readonly endedAt: number;
+  readonly attributes: AttributeSet;
+}
+
+function traceDecision(trace: Span, { startedAt, endedAt, attributes }: MadeDecision): void {
+  const span = trace.child('router.decide', 'internal', startedAt);
+  span.add(attributes);
+  span.end(endedAt);
+}
+
 /**
  * Gets one request answered: asks the strategy for an order, tries candidates, retries within budget and deadline, falls back to other groups,
  * and tells the client the truth about how it ended. Nothing here knows HTTP routes or Express.
@@ -117,6 +130,8 @@ export class Dispatch implements AttemptListener, Runner {
   /** Set while a strategy has several models work on the answer. */
   #cascade: CascadeRun | undefined;
   #partCalls: PartCalls | undefined;
+  /** The only decision so far, while nothing but the request's own span tells of it. */
+  #onRequestOnly: MadeDecision | undefined;
   readonly #finished: (record: ExchangeRecord) => void;
 
   constructor(exchange: DispatchExchange, request: DispatchRequest, parts: DispatchParts, record: ExchangeRecord, finished: (record: ExchangeRecord) => void) {
@@ -169,21 +184,26 @@ export class Dispatch implements AttemptListener, Runner {
     }
     const { prompt, promptTokens, about, session, user, stream } = this.#request;
     const input: RoutingInput = { candidates: eligible, prompt, promptTokens, about, session, user, stream, traceId: this.#exchange.trace.traceId };
-    const span = this.#exchange.trace.child('router.decide', 'internal');
+    const startedAt = performance.now();
     const decision = plan.decider.decide(input);
-    if (decision instanceof Promise) void decision.then((made) => this.#decided(span, made));
-    else this.#decided(span, decision);
+    if (decision instanceof Promise) void decision.then((made) => this.#decided(startedAt, made));
+    else this.#decided(startedAt, decision);
   }
 
-  #decided(span: Span, decision: Decision): void {
-    this.#record.decision = decision;
+  #decided(startedAt: number, decision: Decision): void {
+    const record = this.#record;
+    const isFirst = record.decision === undefined;
+    record.decision = decision;
     this.#parts.onDecision(decision);
-    if (span.recording) {
-      const attributes = decisionAttributes(decision);
-      this.#record.decisionAttributes = attributes;
-      span.add(attributes);
+    const { trace } = this.#exchange;
+    if (trace.recording) {
+      const made: MadeDecision = { startedAt, endedAt: startedAt + decision.tookMs, attributes: decisionAttributes(decision) };
+      if (this.#onRequestOnly !== undefined) traceDecision(trace, this.#onRequestOnly);
+      // The request's span says what was decided. A span of its own has what takes time, and whatever another group's decision would overwrite.
+      this.#onRequestOnly = isFirst && decision.features === undefined ? made : undefined;
+      if (this.#onRequestOnly === undefined) traceDecision(trace, made);
+      record.decisionAttributes = made.attributes;
     }
-    span.end();
     if (this.#done) return;
     this.#setOrder(decision.order);
     if (decision.compound === undefined || this.#request.isPart === true) this.#tryNext();
