@@ -7,6 +7,7 @@ import { createFeatureExtractor, shippedRouterDirectory } from '@pointsman/routi
 import { Command } from 'commander';
 import { markdownTable } from 'markdown-table';
 import { machineFacts } from '../report/machine-facts.ts';
+import { loadTrivialModel } from './load-trivial-model.ts';
 import { measureCalls, type CallCost } from './measure-calls.ts';
 import { readPrompts } from './read-prompts.ts';
 import { loadRoutedProcess, promptInput } from './routed-process.ts';
@@ -37,14 +38,16 @@ const directory = resolve(options.artifact);
 const rssBefore = residentBytes();
 const embedderTable = await createFeatureExtractor({ embedder: 'static' });
 const rssWithTable = residentBytes();
+const trivial = await loadTrivialModel();
+const rssWithRuntime = residentBytes();
 const routed = await loadRoutedProcess(directory);
 await routed.decide(short[0] ?? '');
 const rssAfter = residentBytes();
-// What the runtime and its thread cost is paid once: a second copy shows what a model takes.
 const other = await loadRoutedProcess(directory);
 await other.decide(short[0] ?? '');
 const rssOfModel = residentBytes() - rssAfter;
 await other.model.close();
+await trivial.close();
 await embedderTable.close();
 
 console.error('decisions');
@@ -83,7 +86,8 @@ const table = markdownTable([
   ...(minilm === undefined ? [] : [row(`features with the embedder minilm, ${String(minilm.calls)} prompts, once each`, minilm)]),
 ]);
 const megabytes = (bytes: number): string => (bytes / 1024 / 1024).toFixed(1);
-const memory = `Resident memory grew by ${megabytes(rssWithTable - rssBefore)} MB with the embedder's table and vocabulary, by ${megabytes(rssAfter - rssWithTable)} MB with ONNX Runtime and the first model, and by ${megabytes(rssOfModel)} MB with a second copy of the model (${megabytes(fileBytes)} MB of weights).`;
+const memory = `Resident memory grew by ${megabytes(rssWithTable - rssBefore)} MB with the embedder's table and vocabulary, by ${megabytes(rssWithRuntime - rssWithTable)} MB with ONNX Runtime, its thread and a model of one
+constant (paid once per process, whatever models it holds), then by ${megabytes(rssAfter - rssWithRuntime)} MB with the router and its first decision, and by ${megabytes(rssOfModel)} MB with a second copy of it, as during a swap (${megabytes(fileBytes)} MB of weights).`;
 console.log(`${table}\n\n${memory}`);
 if (options.write) {
   const { cores, cpuModel, memoryGb, kernel, nodeVersion } = machineFacts();
@@ -98,7 +102,7 @@ ${table}
 A decision is everything between a parsed request and the order of candidates: features of the prompt, prediction of each candidate's quality, and the weighing against prices. Decisions are made one
 after the other, ${String(rounds)} rounds over all prompts. CPU is that of the whole process, by \`process.cpuUsage\`; a busy neighbour makes it larger by what he takes from the caches, so the quietest round stands
 beside the median. P50 and P99 are over prompts, of each prompt's fastest of ${String(rounds)} calls: they say how the work grows with the prompt. The last column is over every call, and holds what the
-machine did in between. Limits: 150 µs of CPU and a P99 of 1 ms up to 512 tokens, 5 ms at 100 KB, 50 MB.
+machine did in between. Limits: 150 µs of CPU and a P99 of 1 ms up to 512 tokens, 5 ms at 100 KB, 50 MB for the model.
 
 ${memory}
 `);
