@@ -9,7 +9,7 @@ import { describeProblem, type KubeObject } from './src/manifests/kube-object.ts
 
 const HELP = `Checks deploy/ with the programs that will read it and against the code that it starts.
 
-  node tools/check-manifests.ts            every overlay rendered and checked, generated files compared with their sources
+  node tools/check-manifests.ts            every overlay, and every component on the base, rendered and checked; generated files compared with their sources
   node tools/check-manifests.ts --write    first writes the generated files again (Helm chart, PrometheusRule, collector configurations)`;
 
 const root = join(import.meta.dirname, '..');

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { eventually, spawnApp, startObjectStore, startPostgres, temporaryDirectory, type RunningApp, type RunningObjectStore, type RunningPostgres } from '@pointsman/testing';
+import { eventually, spawnApp, startObjectStore, startPostgres, temporaryDirectory, type ObjectStoreFault, type RunningApp, type RunningObjectStore, type RunningPostgres } from '@pointsman/testing';
 import { sleep } from '@pointsman/timing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { exportedLines, openWriters, verified, type AuditWriters } from './export.fixture.ts';
@@ -69,19 +69,24 @@ test('killed fifteen times at random moments while rows come in, with a store th
   expect(report.notes).toEqual(['Signatures were not checked: no public key was given.']);
 }, 600_000);
 
-test('100,000 rows with an exporter that is killed ten times and a store that comes and goes: complete, in bounded memory', async () => {
+test('100,000 rows with an exporter that is killed ten times and a store that comes and goes: the manifests prove that all are there, in bounded memory; an edited, a removed and a reordered row are found', async () => {
   await using directory = await temporaryDirectory();
   await using store = await startObjectStore({ buckets: [{ name: 'audit', objectLock: true }] });
   const url = await postgres.createDatabase();
   await using writers = await openWriters(url);
+  const exports = writers.database.auditExports;
   for (let batch = 0; batch < 50; batch += 1) await writers.append(writers.lines(2_000, { pod: `gateway-${String(batch % 5)}` }));
   const env = { ...store.env, DATABASE_URL: url, AUDIT_PART_ROWS: '1000', AUDIT_RETENTION_DAYS: '1', AUDIT_EXPORT_INTERVAL: '100ms', AUDIT_LOCK_TTL: '100ms', HEALTH_PORT: '0', HEALTH_HOST: '127.0.0.1', NODE_COMPILE_CACHE: join(directory.path, 'compiled') };
   const random = seeded(100_000);
+  const faults: readonly ObjectStoreFault[] = [{ status: 503, times: 2 }, { lostReply: true, match: /^PUT/, times: 2 }, { reset: true, times: 2 }];
   for (let kill = 0; kill < 10; kill += 1) {
     await using app = await spawnApp('audit-exporter', { env });
-    if (kill % 2 === 0) store.fail({ status: 503, times: 2 });
+    const fault = faults[kill % 4];
+    if (fault !== undefined) store.fail(fault);
     await killSomewhere(app, store, () => random() / 3);
   }
+  // Every one of them was killed at work.
+  expect((await exports.totals()).rows).toBeLessThan(100_000);
   await using last = await spawnApp('audit-exporter', { env: { ...env, AUDIT_PART_ROWS: '10000' } });
   await store.stop();
   await store.restart();
@@ -90,5 +95,32 @@ test('100,000 rows with an exporter that is killed ten times and a store that co
   // The process alone takes 160 MB; all rows at once would add some 400 MB.
   expect(Number(peak)).toBeLessThan(512 * 1_024);
   expect(await last.stop()).toBe(0);
-  expect(await verified(store, { ledger: await writers.database.auditExports.totals() })).toMatchObject({ problems: [], rows: 100_000 });
+  const ledger = await exports.totals();
+  expect(await verified(store, { ledger })).toMatchObject({ problems: [], rows: 100_000 });
+
+  // One row of each of three files is another one, is gone, or has changed places with the next.
+  const keys = store.keys().filter((key) => key.endsWith('.jsonl'));
+  const [edited, shortened, turned] = [keys[1], keys[Math.floor(keys.length / 2)], keys.at(-2)];
+  expect(new Set([edited, shortened, turned]).size).toBe(3);
+  const linesOf = async (key: string | undefined): Promise<string[]> => String(await store.get(key ?? '')).split('\n').filter((line) => line !== '');
+  const nameOf = (line: string | undefined): { readonly chain: string; readonly seq: number } => {
+    const { chain, seq } = JSON.parse(line ?? '{}') as { readonly chain: string; readonly seq: number };
+    return { chain, seq };
+  };
+  const [ofEdited, ofShortened, ofTurned] = await Promise.all([edited, shortened, turned].map(linesOf)) as [string[], string[], string[]];
+  const at = 400;
+  const [changed, removed, moved, next] = [ofEdited[at], ofShortened[at], ofTurned[at], ofTurned[at + 1]].map(nameOf);
+  expect(next?.chain).toBe(moved?.chain);
+  const damaged = new Map([
+    [edited, ofEdited.with(at, String(ofEdited[at]).replace('"actor":"master"', '"actor":"nobody"'))],
+    [shortened, ofShortened.toSpliced(at, 1)],
+    [turned, ofTurned.toSpliced(at, 2, String(ofTurned[at + 1]), String(ofTurned[at]))],
+  ]);
+  const report = await verified({ keys: () => store.keys(), get: async (key) => (damaged.has(key) ? Buffer.from((damaged.get(key) ?? []).map((line) => `${line}\n`).join('')) : await store.get(key)) }, { ledger });
+  const named = (row: { readonly chain: string; readonly seq: number } | undefined): string => `${row?.chain ?? ''} ${String(row?.seq)}`;
+  expect(report.problems.filter(({ kind }) => kind !== 'part-edited').map((problem) => `${problem.kind} ${named(problem)}, ${String(problem.rows)}`).sort()).toEqual([
+    // The ledger misses a row too; which one, the chain tells.
+    `edited ${named(changed)}, 1`, 'missing  0, 1', `missing ${named(removed)}, 1`, `reordered ${named(moved)}, 1`,
+  ].sort());
+  expect(new Set(report.problems.filter(({ kind, file }) => kind === 'part-edited' && file.endsWith('.jsonl')).map(({ file }) => file))).toEqual(new Set([edited, shortened, turned]));
 }, 600_000);

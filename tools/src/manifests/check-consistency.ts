@@ -217,6 +217,17 @@ function checkScaling(object: KubeObject, objects: readonly KubeObject[], say: S
       if (typeof minimum === 'number' && typeof replicas === 'number' && minimum >= replicas) say(object, 'spec.minAvailable', `is ${minimum} of ${replicas}: no node could ever be drained`);
     }
   }
+  if (kind === 'Rollout') {
+    const wanted = at(body, 'spec', 'selector', 'matchLabels');
+    const pods = podTemplates(objects).filter((pod) => pod.object.kind === at(body, 'spec', 'workloadRef', 'kind') && pod.object.name === at(body, 'spec', 'workloadRef', 'name'));
+    for (const { labels } of pods) if (isObject(wanted) && !Object.entries(wanted).every(([name, value]) => labels[name] === value)) say(object, 'spec.selector', 'does not select the pods of its workload');
+    for (const [path, analysis] of [['spec.strategy.canary.analysis', at(body, 'spec', 'strategy', 'canary', 'analysis')], ...listAt(body, 'spec', 'strategy', 'canary', 'steps').map((step, index) => [`spec.strategy.canary.steps[${index}].analysis`, at(step, 'analysis')] as const)] as const) {
+      for (const template of listAt(analysis, 'templates')) {
+        const name = at(template, 'templateName');
+        if (!objects.some((other) => ['AnalysisTemplate', 'ClusterAnalysisTemplate'].includes(other.kind) && other.name === name)) say(object, `${path}.templates`, `there is no AnalysisTemplate ${String(name)}`);
+      }
+    }
+  }
   const target = at(body, 'spec', 'scaleTargetRef') ?? at(body, 'spec', 'workloadRef');
   if (target !== undefined && !objects.some((other) => other.kind === at(target, 'kind') && other.name === at(target, 'name'))) say(object, 'spec', `there is no ${String(at(target, 'kind'))} ${String(at(target, 'name'))}`);
 }

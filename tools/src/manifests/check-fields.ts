@@ -13,11 +13,16 @@ const UNKNOWN_PROPERTY = new Set([2353, 2561]);
 export function unknownFields(root: string, sources: ReadonlyMap<string, readonly KubeObject[]>): readonly ManifestProblem[] {
   const checked: { readonly source: string; readonly object: KubeObject }[] = [];
   const lines: string[] = [];
+  // Most objects come from `base` again and again: each text is compiled once.
+  const known = new Set<string>();
   for (const [source, objects] of sources) {
     for (const object of objects) {
       const module = moduleOf(object);
       if (module === undefined) continue;
-      lines.push(`export const o${checked.length}: import(${JSON.stringify(module)}).I${object.kind} = ${JSON.stringify(object.body)};`);
+      const literal = `import(${JSON.stringify(module)}).I${object.kind} = ${JSON.stringify(object.body)};`;
+      if (known.has(literal)) continue;
+      known.add(literal);
+      lines.push(`export const o${checked.length}: ${literal}`);
       checked.push({ source, object });
     }
   }

@@ -3,18 +3,20 @@ import { beforeAll, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { unknownFields } from './check-fields.ts';
 import { checkConsistency } from './check-consistency.ts';
-import { loadClusterApps } from './check-overlay.ts';
+import { loadClusterApps, renderSource } from './check-overlay.ts';
 import type { AppSettings } from './app-settings.ts';
 import { describeProblem, parseObjects, type JsonObject, type KubeObject } from './kube-object.ts';
-import { renderKustomization } from './render-kustomization.ts';
 import { validateKinds } from './validate-kinds.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
+/** Overlays, and a component that is in none of them. */
+const SOURCES = ['local', 'production', 'staging', 'components/rollouts'] as const;
+
 /** One thing done wrong in manifests that are right. */
 interface Wrong {
   readonly what: string;
-  readonly overlay: 'local' | 'production' | 'staging';
+  readonly overlay: (typeof SOURCES)[number];
   /** `Kind/name`; the hash behind generated names is left out. */
   readonly object: string;
   /** Path to the value, in the object. */
@@ -59,6 +61,10 @@ const WRONG: readonly Wrong[] = [
   { what: 'a scrape of a port that there is not', overlay: 'production', object: 'PodMonitor/pointsman-gateway', path: ['spec', 'podMetricsEndpoints', 0, 'port'], value: 'metrics', says: /PodMonitor\/pointsman-gateway spec\.ports: no container has the port metrics/ },
   { what: 'text where Kubernetes wants a number', overlay: 'local', object: 'Deployment/pointsman-gateway', path: ['spec', 'replicas'], value: 'three', says: /Deployment\/pointsman-gateway: .*replicas must be integer/ },
   { what: 'a field that CloudNativePG does not have', overlay: 'staging', object: 'Cluster/pointsman-postgres', path: ['spec', 'instance'], value: 3, says: /Cluster\/pointsman-postgres spec\.instance: is no field/ },
+  { what: 'a Rollout of something that there is not', overlay: 'components/rollouts', object: 'Rollout/pointsman-gateway', path: ['spec', 'workloadRef', 'name'], value: 'gateway', says: /^components\/rollouts: Rollout\/pointsman-gateway spec: there is no Deployment gateway/ },
+  { what: 'a Rollout of other pods than its workload\'s', overlay: 'components/rollouts', object: 'Rollout/pointsman-gateway', path: ['spec', 'selector', 'matchLabels'], value: { app: 'gateway' }, says: /Rollout\/pointsman-gateway spec\.selector: does not select the pods of its workload/ },
+  { what: 'a Rollout that nobody watches', overlay: 'components/rollouts', object: 'Rollout/pointsman-gateway', path: ['spec', 'strategy', 'canary', 'analysis', 'templates', 0, 'templateName'], value: 'errors', says: /spec\.strategy\.canary\.analysis\.templates: there is no AnalysisTemplate errors/ },
+  { what: 'a metric that there is not, for an analysis', overlay: 'components/rollouts', object: 'AnalysisTemplate/pointsman-gateway', path: ['spec', 'metrics', 0, 'provider', 'prometheus', 'query'], value: 'gateway_errors_total', says: /AnalysisTemplate\/pointsman-gateway spec\.metrics\[0\]\.provider\.prometheus\.query: no metric is called gateway_errors_total/ },
   { what: 'a trigger without a type', overlay: 'production', object: 'ScaledObject/pointsman-gateway', path: ['spec', 'triggers', 0, 'type'], says: /ScaledObject\/pointsman-gateway: .*type/ },
 ];
 
@@ -67,7 +73,7 @@ let apps: ReadonlyMap<string, AppSettings> = new Map();
 
 beforeAll(async () => {
   apps = await loadClusterApps(root);
-  for (const overlay of ['local', 'production', 'staging']) rendered.set(overlay, await renderKustomization(join(root, 'deploy', 'overlays', overlay)));
+  for (const source of SOURCES) rendered.set(source, await renderSource(root, source.includes('/') ? source : `overlays/${source}`));
 }, 300_000);
 
 test.each(WRONG)('$what is refused, and the message says where', async ({ overlay, object, path, value, says }) => {
@@ -86,6 +92,7 @@ test.each([
   ['production', 'ScaledObject/pointsman-gateway', ['spec', 'minReplicas'], /ScaledObject\/pointsman-gateway spec\.minReplicas: is no field of this kind/],
   ['staging', 'HorizontalPodAutoscaler/pointsman-gateway', ['spec', 'behavior', 'scaleDown', 'stabilisationWindowSeconds'], /spec\.behavior\.scaleDown\.stabilisationWindowSeconds: is no field/],
   ['production', 'ExternalSecret/pointsman-secrets', ['spec', 'target', 'deletePolicy'], /ExternalSecret\/pointsman-secrets spec\.target\.deletePolicy: is no field/],
+  ['components/rollouts', 'Rollout/pointsman-gateway', ['spec', 'strategy', 'canary', 'maxUnavailible'], /Rollout\/pointsman-gateway spec\.strategy\.canary\.maxUnavailible: is no field/],
 ] as const)('in %s, a field that %s does not have is refused: it would have no effect', (overlay, object, path, says) => {
   const objects = (rendered.get(overlay) ?? []).filter(({ kind, name }) => `${kind}/${name}` === object).map((found) => changed(found, path, 3));
   expect(unknownFields(root, new Map([[overlay, objects]])).map(describeProblem)).toEqual([expect.stringMatching(says)]);

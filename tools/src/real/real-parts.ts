@@ -22,6 +22,7 @@ export const REAL_PARTS: readonly RealPart[] = [
   { name: 'traces-end-to-end', needs: ['go', 'flock', 'jq'], script: 'traces-end-to-end.sh', limitMin: 40, tests: ['traces-end-to-end.real-test.ts'] },
   { name: 'python-sdk', needs: ['python3', 'flock'], script: 'python-sdk.sh', limitMin: 5, tests: ['python-sdk.real-test.ts'] },
   { name: 'mlflow', needs: ['python3', 'flock'], script: 'mlflow.sh', limitMin: 15, tests: ['mlflow-registry.real-test.ts'] },
+  { name: 'closed-loop', needs: ['go', 'python3', 'flock'], script: 'closed-loop.sh', limitMin: 30, tests: ['closed-loop.real-test.ts'] },
 ];
 
 /**

@@ -8,27 +8,31 @@ import { z } from 'zod';
 const MAX_SNAPSHOT_BYTES = 4 * 1024 * 1024;
 const STORE_TIMEOUT_MS = 10_000;
 
-/** `bandit/{env}/{group}.json`: sums per candidate, base64 of `ArmSums`. Tolerant: a later version may add fields. */
+/** `bandit/{env}/{group}.json`: sums per candidate, base64 of `ArmSums`, as of a version of the shared sums. Tolerant: a later version may add fields. */
 const snapshotSchema = z.object({
-  schema_version: z.literal(1), layout: z.number().int(), group: z.string(), saved_at: z.string(), arms: z.array(z.object({ name: z.string(), sums: z.string() })),
+  schema_version: z.literal(1), layout: z.number().int(), group: z.string(), saved_at: z.string(), version: z.number().int().nonnegative().default(0), arms: z.array(z.object({ name: z.string(), sums: z.string() })),
 });
 
-export type Sums = ReadonlyMap<string, ArmSums>;
+export interface BanditSnapshot {
+  readonly sums: ReadonlyMap<string, ArmSums>;
+  /** Of the shared sums, whose changes are counted: what was delivered later is not in it. 0 where nothing is shared. */
+  readonly version: number;
+}
 
-export function encodeSnapshot(group: string, sums: Sums, nowMs: number): string {
+export function encodeSnapshot(group: string, { sums, version }: BanditSnapshot, nowMs: number): string {
   return JSON.stringify({
-    schema_version: 1, layout: BANDIT_LAYOUT, group, saved_at: new Date(nowMs).toISOString(),
+    schema_version: 1, layout: BANDIT_LAYOUT, group, saved_at: new Date(nowMs).toISOString(), version,
     arms: [...sums].map(([name, arm]) => ({ name, sums: arm.toBytes().toString('base64') })),
   } satisfies z.input<typeof snapshotSchema>);
 }
 
 /** Undefined for what is no snapshot of this group, or one of another layout: learning begins anew then. */
-export function decodeSnapshot(group: string, text: string): Sums | undefined {
+export function decodeSnapshot(group: string, text: string): BanditSnapshot | undefined {
   try {
     const snapshot = snapshotSchema.parse(JSON.parse(text));
     if (snapshot.layout !== BANDIT_LAYOUT || snapshot.group !== group) return undefined;
     const arms = snapshot.arms.map(({ name, sums }) => [name, ArmSums.fromBytes(Buffer.from(sums, 'base64'))] as const);
-    return new Map(arms.flatMap(([name, sums]) => (sums === undefined ? [] : [[name, sums] as const])));
+    return { sums: new Map(arms.flatMap(([name, sums]) => (sums === undefined ? [] : [[name, sums] as const]))), version: snapshot.version };
   } catch {
     return undefined;
   }
@@ -36,8 +40,9 @@ export function decodeSnapshot(group: string, text: string): Sums | undefined {
 
 /** Where one group's snapshot is kept. */
 export interface SnapshotPlace {
-  read(): Promise<Sums | undefined>;
-  write(sums: Sums, nowMs: number): Promise<void>;
+  read(): Promise<BanditSnapshot | undefined>;
+  /** False: somebody else has written meanwhile, and nothing was replaced. The next try replaces theirs. */
+  write(snapshot: BanditSnapshot, nowMs: number): Promise<boolean>;
 }
 
 /** A file name that any group name makes. */
@@ -50,12 +55,13 @@ export function snapshotFile(directory: string, group: string): SnapshotPlace {
   const path = join(directory, `${nameOf(group)}.json`);
   return {
     read: () => readFile(path, 'utf8').then((text) => decodeSnapshot(group, text), () => undefined),
-    async write(sums, nowMs) {
+    async write(snapshot, nowMs) {
       await mkdir(directory, { recursive: true });
       const temporary = `${path}.${randomBytes(6).toString('hex')}`;
       try {
-        await writeFile(temporary, encodeSnapshot(group, sums, nowMs));
+        await writeFile(temporary, encodeSnapshot(group, snapshot, nowMs));
         await rename(temporary, path);
+        return true;
       } catch (error) {
         await rm(temporary, { force: true });
         throw error;
@@ -75,11 +81,12 @@ export function snapshotObject(store: Pick<ObjectStore, 'read' | 'write' | 'head
       ({ etag } = found.head);
       return decodeSnapshot(group, found.body.toString());
     },
-    async write(sums, nowMs) {
-      const body = encodeSnapshot(group, sums, nowMs);
+    async write(snapshot, nowMs) {
+      const body = encodeSnapshot(group, snapshot, nowMs);
       const written = await store.write(key, body, { contentType: 'application/json', timeoutMs: STORE_TIMEOUT_MS, ...(etag === undefined ? { ifAbsent: true } : { ifMatch: etag }) });
-      // Somebody else was there: the next one replaces theirs, knowing what they wrote through the shared sums.
+      // Not tried again at once: a writer that was held up and has lost its turn must not replace what its successor wrote.
       etag = written === false ? (await store.head(key, { timeoutMs: STORE_TIMEOUT_MS }))?.etag : written.etag;
+      return written !== false;
     },
   };
 }

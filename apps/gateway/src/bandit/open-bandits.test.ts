@@ -1,9 +1,9 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '@pointsman/errors';
-import { parseGatewayConfig, type GatewayConfig } from '@pointsman/gateway-config';
+import type { GatewayConfig } from '@pointsman/gateway-config';
 import { openObjectStore } from '@pointsman/object-store';
-import { DeploymentStats, TEXT_FEATURES, type Candidate } from '@pointsman/routing';
+import { TEXT_FEATURES } from '@pointsman/routing';
 import { createLogger, createMetrics } from '@pointsman/telemetry';
 import { eventually, startRedis, startRedisCluster, temporaryDirectory } from '@pointsman/testing';
 import { systemClock } from '@pointsman/timing';
@@ -11,23 +11,8 @@ import { expect, test } from 'vitest';
 import { newRecord } from '../dispatch/new-record.ts';
 import type { ExchangeRecord } from '../record/exchange-record.ts';
 import type { Deployment } from '../snapshot/snapshot.ts';
-import { openBandits, type Bandits, type OpenBanditsOptions } from './open-bandits.ts';
-
-const GROUP = 'chat {1}';
-const candidate: Candidate = {
-  id: 'one', group: GROUP, model: 'openai/one', provider: 'openai', weight: undefined, rpm: undefined, tpm: undefined, order: undefined, tags: [],
-  inputCostPerToken: undefined, outputCostPerToken: undefined, maxInputTokens: undefined, stats: new DeploymentStats(),
-};
-const { config } = parseGatewayConfig({ files: [{ path: 'none', text: 'model_list: []' }], env: {}, providerIds: new Set(['openai']), implementedStrategies: new Set(['simple-shuffle']), providerOfModel: () => undefined });
-
-function opened(directory: string, more: Partial<OpenBanditsOptions> = {}): { readonly bandits: Bandits; readonly count: () => number; readonly sum: () => number } {
-  // The timer is out of the way: tests exchange when they mean to.
-  const bandits = openBandits({
-    redisUrl: undefined, home: directory, environment: 'prod', openStore: undefined, replicaId: Math.random().toString(36), clock: systemClock,
-    logger: createLogger({ service: 'test', level: 'error', write: () => undefined }), metrics: createMetrics({ processMetrics: false }), exchangeEveryMs: 1e8, snapshotEveryMs: 1e8, ...more,
-  });
-  return { bandits, count: () => bandits.learner(GROUP).totals().get('openai/one')?.count ?? 0, sum: () => bandits.learner(GROUP).totals().get('openai/one')?.b[0] ?? 0 };
-}
+import { candidate, config, GROUP, opened } from './bandits.fixture.ts';
+import { openBandits, type Bandits } from './open-bandits.ts';
 
 function answered(bandits: Bandits, requestId: string, change: Partial<ExchangeRecord> = {}, settings: GatewayConfig = config): void {
   const text = new Float32Array(TEXT_FEATURES.length).fill(0.5);

@@ -9,7 +9,7 @@ import { armOf, banditFeatures, BanditLearner, type BanditLearners } from '@poin
 import { metric, type Logger, type Metrics } from '@pointsman/telemetry';
 import { sleep, type Clock } from '@pointsman/timing';
 import type { ExchangeRecord } from '../record/exchange-record.ts';
-import { snapshotFile, snapshotObject, type SnapshotPlace } from './bandit-snapshot.ts';
+import { snapshotFile, snapshotObject, type BanditSnapshot, type SnapshotPlace } from './bandit-snapshot.ts';
 import { SharedSums } from './shared-sums.ts';
 import { createWaitingDecisions, type WaitingDecisions } from './waiting-decisions.ts';
 
@@ -132,7 +132,8 @@ class OpenedBandits implements Bandits {
     for (const timer of this.#timers) clearInterval(timer);
     await this.#next(async () => {
       await this.#exchangeAll();
-      await this.#saveAll();
+      // What another replica wrote is replaced at the second try: there is no later one.
+      if (!await this.#saveAll(snapshotOfAll)) await this.#saveAll(snapshotOfAll);
     });
     await this.#held?.release();
     await this.#connection?.close();
@@ -168,12 +169,13 @@ class OpenedBandits implements Bandits {
   }
 
   /** What a snapshot knows stands in for the shared sums until Redis says better; an empty Redis is filled with it. */
-  async #restore(name: string, { learner, place }: Group): Promise<void> {
+  async #restore(name: string, { learner, place, shared }: Group): Promise<void> {
     try {
-      const sums = await (await place)?.read();
-      if (sums === undefined || sums.size === 0) return;
-      learner.adopt(sums);
-      this.#options.logger.info('bandit restored', { model_group: name, candidates: sums.size });
+      const snapshot = await (await place)?.read();
+      if (snapshot === undefined || snapshot.sums.size === 0) return;
+      learner.adopt(snapshot.sums);
+      shared?.startFrom(snapshot.version);
+      this.#options.logger.info('bandit restored', { model_group: name, candidates: snapshot.sums.size });
     } catch (error) {
       this.#options.logger.warn('bandit snapshot not read', { model_group: name, reason: error });
     }
@@ -186,7 +188,9 @@ class OpenedBandits implements Bandits {
       this.#timers.push(timer);
     };
     every(this.#options.exchangeEveryMs ?? EXCHANGE_EVERY_MS, () => this.#exchangeAll());
-    every(this.#options.snapshotEveryMs ?? SNAPSHOT_EVERY_MS, () => this.#saveAll());
+    every(this.#options.snapshotEveryMs ?? SNAPSHOT_EVERY_MS, async () => {
+      await this.#saveAll(snapshotOfShared);
+    });
   }
 
   /** One after another: an exchange that waits for an answer is not sent twice. */
@@ -212,15 +216,21 @@ class OpenedBandits implements Bandits {
     }
   }
 
-  async #saveAll(): Promise<void> {
-    const changed = [...this.#groups].filter(([, group]) => fingerprint(group.learner) !== group.saved);
-    if (changed.length === 0 || !await this.#isWriter()) return;
+  /** False: somebody else had written a snapshot, which is replaced the next time. */
+  async #saveAll(snapshotOf: (group: Group) => BanditSnapshot): Promise<boolean> {
+    const changed = [...this.#groups].filter(([, group]) => fingerprint(snapshotOf(group)) !== group.saved);
+    if (changed.length === 0 || !await this.#isWriter()) return true;
+    let isWritten = true;
     for (const [name, group] of changed) {
-      const held = fingerprint(group.learner);
-      await (await group.place)?.write(group.learner.totals(), this.#options.clock.now()).then(() => {
-        group.saved = held;
-      }, (error: unknown) => this.#options.logger.warn('bandit snapshot not written', { model_group: name, reason: error }));
+      const snapshot = snapshotOf(group);
+      try {
+        if (await (await group.place)?.write(snapshot, this.#options.clock.now()) === false) isWritten = false;
+        else group.saved = fingerprint(snapshot);
+      } catch (error) {
+        this.#options.logger.warn('bandit snapshot not written', { model_group: name, reason: error });
+      }
     }
+    return isWritten;
   }
 
   /** One replica writes, for as long as it lives. Without Redis there is one; while it is away nobody writes. */
@@ -262,9 +272,19 @@ function isTelling({ kind }: AppError): boolean {
   return TELLING.has(kind);
 }
 
+/** What all replicas have put together: what this one has not delivered it will deliver itself, also to a server that was filled with the snapshot. */
+function snapshotOfShared({ learner, shared }: Group): BanditSnapshot {
+  return shared === undefined ? { sums: learner.totals(), version: 0 } : { sums: learner.shared(), version: shared.version };
+}
+
+/** With what could not be delivered: whoever closes will not deliver it any more. */
+function snapshotOfAll({ learner, shared }: Group): BanditSnapshot {
+  return { sums: learner.totals(), version: shared?.version ?? 0 };
+}
+
 /** Changes with every reward, of whichever replica. */
-function fingerprint(learner: BanditLearner): number {
+function fingerprint({ sums }: BanditSnapshot): number {
   let sum = 0;
-  for (const { count, at } of learner.totals().values()) sum += count + at;
+  for (const { count, at } of sums.values()) sum += count + at;
   return sum;
 }

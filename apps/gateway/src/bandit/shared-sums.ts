@@ -93,6 +93,19 @@ export class SharedSums {
     this.#keys = [`${tag}:sums`, `${tag}:sequence:${replicaId}`];
   }
 
+  /** How many changes of the shared sums this replica has heard of; an emptied server goes on counting from what it was filled with. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /**
+   * The learner begins with what was shared as of this version: a server that is found empty is filled with it under that number, so that the others deliver again what came
+   * later, and only that. Before the first exchange.
+   */
+  startFrom(version: number): void {
+    this.#version = version;
+  }
+
   /** Delivers and hears, in one round trip. Whether the server had nothing is told, since a snapshot may know more. Rejects when Redis is away. */
   async exchange(): Promise<'exchanged' | 'was-empty'> {
     if (await this.#add()) return 'exchanged';
