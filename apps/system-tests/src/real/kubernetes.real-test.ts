@@ -149,7 +149,7 @@ test('a changed setting rolls the gateways with never fewer than three available
   expect(fewest.samples).toBeGreaterThan(5);
 }, 240_000);
 
-test('of three gateways asked to leave at once one may, and the disruption budget refuses the others', async () => {
+test('of three gateways on drained nodes one may leave, and the disruption budget refuses the others', async () => {
   await rolledOut(3);
   await eventually(async () => {
     const { body } = await cluster.call('GET', `/apis/policy/v1/namespaces/${NAMESPACE}/poddisruptionbudgets/pointsman-gateway`);
@@ -158,10 +158,17 @@ test('of three gateways asked to leave at once one may, and the disruption budge
   const { body } = await cluster.call('GET', `/api/v1/namespaces/${NAMESPACE}/pods?labelSelector=app.kubernetes.io/name%3Dpointsman-gateway`);
   const names = (body as { readonly items: readonly KubeObject[] }).items.map(({ metadata }) => metadata.name);
   expect(names).toHaveLength(3);
+  // As a drain does: without a node that takes new pods, the budget stays used up until somebody has asked for all three.
+  const { body: nodeList } = await cluster.call('GET', '/api/v1/nodes');
+  const nodes = (nodeList as { readonly items: readonly KubeObject[] }).items.map(({ metadata }) => metadata.name);
+  const cordon = async (unschedulable: boolean): Promise<void> => {
+    for (const name of nodes) expect((await cluster.call('PATCH', `/api/v1/nodes/${name}`, { spec: { unschedulable } })).status).toBe(200);
+  };
+  await cordon(true);
   const replies = await Promise.all(names.map((name) => cluster.call('POST', `/api/v1/namespaces/${NAMESPACE}/pods/${name}/eviction`, { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name, namespace: NAMESPACE } })));
   const statuses = replies.map(({ status }) => status).toSorted();
-  expect(statuses[0]).toBe(201);
-  expect(statuses.at(-1), JSON.stringify(replies.map(({ body: said }) => said))).toBe(429);
+  expect(statuses, JSON.stringify(replies.map(({ body: said }) => said))).toEqual([201, 429, 429]);
+  await cordon(false);
   await rolledOut(3);
 }, 120_000);
 

@@ -53,7 +53,7 @@ async function startCollector(): Promise<AsyncDisposable & { readonly endpoint: 
 
 const keysOf = ({ attributes = [] }: OtlpSpan): string[] => attributes.map(({ key }) => key);
 
-test('a real collector receives request, decision and attempt of a chat request under the caller\'s trace', async () => {
+test('a real collector receives a chat request, which says what was decided, and its attempt under the caller\'s trace', async () => {
   await using collector = await startCollector();
   await using gateway = await startSimulatedGateway({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint, OTEL_SERVICE_NAME: 'pointsman-gateway', OTEL_TRACES_SAMPLER: 'always_on' });
   const traceId = '0af7651916cd43dd8448eb211c80319c';
@@ -67,7 +67,7 @@ test('a real collector receives request, decision and attempt of a chat request 
 
   const spans = await eventually(async () => {
     const found = (await collector.spans()).filter((span) => span.traceId === traceId);
-    expect(found.length).toBeGreaterThanOrEqual(3);
+    expect(found.length).toBeGreaterThanOrEqual(2);
     return found;
   }, { timeoutMs: 60_000 });
   const request = spans.find((span) => span.parentSpanId === parent);
@@ -76,6 +76,5 @@ test('a real collector receives request, decision and attempt of a chat request 
   const below = spans.filter((span) => span !== request);
   const ids = new Set(spans.map(({ spanId }) => spanId));
   expect(below.every((span) => ids.has(span.parentSpanId ?? ''))).toBe(true);
-  expect(below.some((span) => /rout|decision/i.test(span.name)), JSON.stringify(below.map(({ name }) => name))).toBe(true);
   expect(below.some((span) => keysOf(span).some((key) => key === 'llm.provider' || key.startsWith('gen_ai.'))), JSON.stringify(below.map(({ name }) => name))).toBe(true);
 });
