@@ -38,13 +38,21 @@ function ask(index: number, key: string, model = 'whole', body: object = {}): Pr
 
 test('a key that may make 100 requests a minute makes exactly 100 over three replicas, and the others are told when to come back', async () => {
   const key = await createKey(at(0), { rpm_limit: 100 });
-  const answers = await Promise.all(Array.from({ length: 240 }, async (_, index) => {
+  // Each replica has met the key: on a busy machine its first look at it may come too late, which refuses as not checkable and takes nothing from the limit.
+  for (let index = 0; index < REPLICAS; index += 1) {
+    await eventually(async () => {
+      const response = await ask(index, key);
+      await response.text();
+      expect(response.status).toBe(200);
+    });
+  }
+  const answers = await Promise.all(Array.from({ length: 240 - REPLICAS }, async (_, index) => {
     const response = await ask(index, key);
     await response.text();
     return response;
   }));
   const refused = answers.filter(({ status }) => status === 429);
-  expect(answers.filter(({ status }) => status === 200)).toHaveLength(100);
+  expect(answers.filter(({ status }) => status === 200)).toHaveLength(100 - REPLICAS);
   expect(refused).toHaveLength(140);
   for (const { headers } of refused) {
     const seconds = Number(headers.get('retry-after'));
