@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -148,3 +149,68 @@ test('commands that come while a write is unanswered gather for the next one, hu
   expect(answers.slice(3).every((answer) => !['unanswered', 'held'].includes(answer))).toBe(true);
   redis.thaw();
 });
+
+test('news of a failover that comes while a sentinel is asked for the master does not end the connection for ever', async () => {
+  await using redis = await startRedis();
+  const sentinel = await startScriptedSentinel(redis.port);
+  await using connection = connectRedis({ url: `redis+sentinel://127.0.0.1:${sentinel.port}/mymaster`, commandTimeoutMs: 5_000 });
+  await connection.whenReady(soon());
+  await eventually(() => expect(sentinel.subscribers).toBe(1));
+  sentinel.hold();
+  await redis.command('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+  await eventually(() => expect(sentinel.held).toBe(1));
+  expect(connection.state).toBe('away');
+  sentinel.announceFailover();
+  // The news is read before the answer: they come on two connections.
+  await eventually(() => expect(sentinel.subscribers).toBe(0));
+  sentinel.answer();
+  await connection.whenReady(soon());
+  expect(await connection.call('ping')).toBe('PONG');
+  sentinel.close();
+});
+
+/** What a sentinel says of one master, at the moment that the test chooses. https://redis.io/docs/latest/develop/reference/sentinel-clients/ */
+async function startScriptedSentinel(masterPort: number) {
+  const subscribers = new Set<Socket>();
+  const held: Socket[] = [];
+  let holds = false;
+  const bulk = (...parts: readonly string[]): string => `*${parts.length}\r\n${parts.map((part) => `$${part.length}\r\n${part}\r\n`).join('')}`;
+  const tellMaster = (socket: Socket): boolean => socket.write(bulk('127.0.0.1', String(masterPort)));
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined).on('close', () => subscribers.delete(socket));
+    socket.on('data', (chunk) => {
+      for (const command of chunk.toString().toLowerCase().split(/(?=^\*\d+\r\n)/m)) {
+        if (command.includes('get-master-addr-by-name')) {
+          if (holds) held.push(socket);
+          else tellMaster(socket);
+        } else if (command.includes('subscribe')) {
+          subscribers.add(socket);
+          socket.write('*3\r\n$9\r\nsubscribe\r\n$14\r\n+switch-master\r\n:1\r\n');
+        } else socket.write(command.includes('sentinel') ? '*0\r\n' : '+OK\r\n');
+      }
+    });
+  }).listen(await freePort(), '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return {
+    port: address.port,
+    get subscribers() {
+      return subscribers.size;
+    },
+    get held() {
+      return held.length;
+    },
+    hold: () => {
+      holds = true;
+    },
+    announceFailover: () => {
+      for (const socket of subscribers) socket.write(bulk('message', '+switch-master', `mymaster 127.0.0.1 1 127.0.0.1 ${masterPort}`));
+    },
+    answer: () => {
+      holds = false;
+      for (const socket of held.splice(0)) tellMaster(socket);
+    },
+    close: () => server.close(),
+  };
+}

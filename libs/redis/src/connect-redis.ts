@@ -80,6 +80,8 @@ class Connection implements RedisConnection {
   #reported: RedisState | undefined;
   #lastError = 'connection closed';
   #closed = false;
+  /** How often ioredis gave up since it was last connected. */
+  #ends = 0;
   /** In the order sent, from #head on. On a cluster answers come in any order, and settled ones leave when the watch passes. */
   #pending: (Pending | undefined)[] = [];
   #head = 0;
@@ -108,6 +110,7 @@ class Connection implements RedisConnection {
     this.#client.on('ready', () => {
       if (this.topology !== 'cluster') this.#takeOver();
       this.#lastError = 'connection closed';
+      this.#ends = 0;
       this.#become('ready', 'connected');
       for (const resolve of this.#ready) resolve();
       this.#ready.clear();
@@ -118,6 +121,19 @@ class Connection implements RedisConnection {
         if (this.topology !== 'cluster') this.#refusePending(this.#lastError);
       });
     }
+    this.#client.on('end', () => this.#startAnew());
+  }
+
+  /**
+   * ioredis 6 gives up for good when it hears of a failover (`+switch-master`) while it asks a sentinel for the master: the news sets its connector to
+   * "not connecting", which the answer takes for a disconnect that was asked for. Nothing but `close` may end this connection.
+   */
+  #startAnew(): void {
+    if (this.#closed) return;
+    this.#ends += 1;
+    setTimeout(() => {
+      if (!this.#closed && this.#client.status === 'end') this.#client.connect().catch(() => undefined);
+    }, this.#retryDelayMs(this.#ends)).unref();
   }
 
   get state(): RedisState {
@@ -271,9 +287,13 @@ class Connection implements RedisConnection {
     return (this.#options.random ?? Math.random)();
   }
 
+  #retryDelayMs(attempt: number): number {
+    return 25 + backoffMs(attempt - 1, { baseMs: 50, maxMs: MAX_BACKOFF_MS }, () => this.#random());
+  }
+
   #open(): Redis | Cluster {
     const { topology, hosts, masterName, sentinelUsername, sentinelPassword } = this.#target;
-    const retryDelay = (attempt: number): number => 25 + backoffMs(attempt - 1, { baseMs: 50, maxMs: MAX_BACKOFF_MS }, () => this.#random());
+    const retryDelay = (attempt: number): number => this.#retryDelayMs(attempt);
     if (topology === 'cluster') {
       const options: ClusterOptions = {
         redisOptions: this.#common(),
